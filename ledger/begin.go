@@ -1,0 +1,104 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Verdict is what Begin decided.
+type Verdict string
+
+const (
+	// Begun: the attempt is the caller's to make.
+	Begun Verdict = "begun"
+	// Busy: another attempt may be under way until Attempt.Until.
+	Busy Verdict = "busy"
+	// Unsettled: an earlier attempt may have created the message. Settle it,
+	// then begin with Settled, or hold the message.
+	Unsettled Verdict = "uncertain"
+	// Refused: the state, Attempt.State, allows no attempt.
+	Refused Verdict = "refused"
+	// Superseded: the key's record belongs to another enqueueing.
+	Superseded Verdict = "superseded"
+)
+
+// BeginOptions say how to begin an attempt.
+type BeginOptions struct {
+	// Lease is how long the attempt counts as under way if nothing is heard
+	// of it. It must be longer than the request and its commit can take.
+	Lease time.Duration
+	// ExpiresAt is when the message must not be sent any more, zero for never.
+	ExpiresAt time.Time
+	// Settled tells that an uncertain attempt was looked into and the message
+	// may be sent again.
+	Settled bool
+}
+
+// Attempt is Begin's answer. The counts and times are as of its beginning,
+// by Redis' clock.
+type Attempt struct {
+	Verdict Verdict
+	// State is the record's state after Begin.
+	State State
+	// Number counts attempts from 1.
+	Number int
+	Now    time.Time
+	// FirstAt is when the first attempt was begun.
+	FirstAt time.Time
+	// ContactMissingSince is when Intercom first answered that the contact is
+	// not there, zero if it has not; ContactTries counts such answers.
+	ContactMissingSince time.Time
+	ContactTries        int
+	// Failures counts the attempts that Intercom did not take.
+	Failures int
+	// Until is until when the attempt counts as under way.
+	Until time.Time
+
+	task  Task
+	token string
+}
+
+// Begin writes that an attempt to send the message is about to be made, and
+// says whether it may be. A message whose time is over becomes Expired here,
+// and one whose last attempt ended with its worker Uncertain. An error means
+// that nothing may be sent.
+func (l *Ledger) Begin(ctx context.Context, t Task, o BeginOptions) (*Attempt, error) {
+	a := &Attempt{task: t, token: newToken()}
+	args, err := t.createArgs()
+	if err != nil {
+		return nil, err
+	}
+	settled := ""
+	if o.Settled {
+		settled = "1"
+	}
+	args = append(args, a.token, millisArg(o.Lease.Milliseconds()), millisArg(millis(o.ExpiresAt)), t.Payload, settled)
+	res, err := l.run(ctx, beginScript, t.Key, nil, args...).StringSlice()
+	if err != nil {
+		return nil, fmt.Errorf("begin %q: %w", t.Key, err)
+	}
+	if err := a.read(res); err != nil {
+		return nil, fmt.Errorf("begin %q: %w", t.Key, err)
+	}
+	return a, nil
+}
+
+func (a *Attempt) read(res []string) error {
+	if len(res) != 9 {
+		return fmt.Errorf("script returned %d values", len(res))
+	}
+	p := fieldParser{h: map[string]string{
+		fieldAttempts: res[2], "now": res[3], fieldFirstAt: res[4], fieldContactSince: res[5],
+		fieldContactTries: res[6], fieldFailures: res[7], fieldUntil: res[8],
+	}}
+	a.Verdict, a.State = Verdict(res[0]), State(res[1])
+	a.Number = int(p.integer(fieldAttempts))
+	a.Now = p.time("now")
+	a.FirstAt = p.time(fieldFirstAt)
+	a.ContactMissingSince = p.time(fieldContactSince)
+	a.ContactTries = int(p.integer(fieldContactTries))
+	a.Failures = int(p.integer(fieldFailures))
+	a.Until = p.time(fieldUntil)
+	return p.err
+}

@@ -1,0 +1,36 @@
+package ledger
+
+import "fmt"
+
+// MaxWorkspaceLength is the longest name of a workspace, in bytes.
+const MaxWorkspaceLength = 64
+
+// CheckWorkspace returns an error unless name is fit for Redis keys and asynq
+// queue names: 1 to 64 lower-case letters, digits, '-' or '_'.
+func CheckWorkspace(name string) error {
+	if name == "" || len(name) > MaxWorkspaceLength {
+		return fmt.Errorf("workspace %.80q must have 1 to %d characters", name, MaxWorkspaceLength)
+	}
+	for _, r := range name {
+		if (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '_' {
+			return fmt.Errorf("workspace %q may only have lower-case letters, digits, '-' and '_'", name)
+		}
+	}
+	return nil
+}
+
+// RecordKey returns the Redis key of a message's record. It is exported for
+// the enqueue package, whose script looks at the record in the same step in
+// which it enqueues.
+func RecordKey(workspace, key string) string { return prefix(workspace) + "m:" + key }
+
+// ReplyStreamKey returns the Redis key of the stream of reply events.
+func ReplyStreamKey(workspace string) string { return prefix(workspace) + "replies" }
+
+func indexKey(workspace, messageID string) string { return prefix(workspace) + "id:" + messageID }
+
+func partsKey(workspace, messageID string) string { return prefix(workspace) + "parts:" + messageID }
+
+func listKey(workspace string, s State) string { return prefix(workspace) + "list:" + string(s) }
+
+func prefix(workspace string) string { return "dispatch:{" + workspace + "}:" }

@@ -1,0 +1,102 @@
+package ledger
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// DefaultTTL is how long records are kept after their last transition.
+const DefaultTTL = 90 * 24 * time.Hour
+
+// ErrNotFound is returned where a message has no record.
+var ErrNotFound = errors.New("no such message")
+
+// FencedError refuses the outcome of an attempt that the record has moved on
+// from: another attempt was begun, or the message is known to be sent.
+type FencedError struct {
+	// State is where the message stands.
+	State State
+}
+
+func (e *FencedError) Error() string {
+	return fmt.Sprintf("the message has moved on: it is %s", e.State)
+}
+
+// Ledger is the records of one workspace. It is safe for concurrent use.
+type Ledger struct {
+	rdb       redis.UniversalClient
+	workspace string
+	ttl       time.Duration
+}
+
+// New returns the ledger of a workspace. Records are kept for ttl after their
+// last transition, DefaultTTL if it is zero. The client stays the caller's to
+// close.
+func New(rdb redis.UniversalClient, workspace string, ttl time.Duration) (*Ledger, error) {
+	if err := CheckWorkspace(workspace); err != nil {
+		return nil, err
+	}
+	if ttl == 0 {
+		ttl = DefaultTTL
+	}
+	if ttl < time.Minute {
+		return nil, fmt.Errorf("record TTL %s is too short: a message would be forgotten while it is sent; use at least 1m", ttl)
+	}
+	return &Ledger{rdb: rdb, workspace: workspace, ttl: ttl}, nil
+}
+
+// Workspace returns the name of the ledger's workspace.
+func (l *Ledger) Workspace() string { return l.workspace }
+
+// Task is what a record takes over from the queued task.
+type Task struct {
+	Key string
+	// Enqueued identifies one act of enqueueing: a key that is enqueued again
+	// after asynq has forgotten its task must not be sent again.
+	Enqueued   string
+	Digest     string
+	Priority   string
+	QueuedAt   time.Time
+	ContactIDs []string
+	Metadata   map[string]string
+	// Payload is the task as it was queued, kept where it may be needed for
+	// a later retry.
+	Payload []byte
+}
+
+func (t *Task) createArgs() ([]any, error) {
+	contacts, err := json.Marshal(t.ContactIDs)
+	if err != nil {
+		return nil, fmt.Errorf("encode contacts of %q: %w", t.Key, err)
+	}
+	metadata := []byte{}
+	if len(t.Metadata) > 0 {
+		if metadata, err = json.Marshal(t.Metadata); err != nil {
+			return nil, fmt.Errorf("encode metadata of %q: %w", t.Key, err)
+		}
+	}
+	return []any{t.Enqueued, t.Digest, t.Priority, millis(t.QueuedAt), contacts, metadata}, nil
+}
+
+// run runs one of the scripts with the keys and arguments they share.
+func (l *Ledger) run(ctx context.Context, s *redis.Script, key string, keys []string, args ...any) *redis.Cmd {
+	all := append(make([]string, 0, 7+len(keys)), RecordKey(l.workspace, key))
+	for _, state := range Listed() {
+		all = append(all, listKey(l.workspace, state))
+	}
+	return s.Run(ctx, l.rdb, append(all, keys...),
+		append([]any{key, l.ttl.Milliseconds()}, args...)...)
+}
+
+// newToken names one attempt, so that a repeated script is recognised.
+func newToken() string { return rand.Text()[:13] }
+
+// millisArg writes a count or time as the scripts read it.
+func millisArg(n int64) string { return strconv.FormatInt(n, 10) }
