@@ -2,6 +2,9 @@ package ledger
 
 import "fmt"
 
+// DefaultWorkspace is the workspace where none is named.
+const DefaultWorkspace = "main"
+
 // MaxWorkspaceLength is the longest name of a workspace, in bytes.
 const MaxWorkspaceLength = 64
 

@@ -34,3 +34,15 @@ const (
 func Listed() []State {
 	return []State{Waiting, Failed, Uncertain, Held, Expired, Cancelled}
 }
+
+// Policy says what happens after an attempt of which nobody can tell whether
+// it created the message.
+type Policy string
+
+const (
+	// Resend sends again: the message arrives at least once.
+	Resend Policy = "resend"
+	// Hold keeps the message until a person has decided: it arrives at most
+	// once.
+	Hold Policy = "hold"
+)

@@ -1,0 +1,184 @@
+package enqueue
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/intercom-dispatch/intercom-dispatch/intercom"
+	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
+	"github.com/intercom-dispatch/intercom-dispatch/ledger"
+)
+
+// Config says which workspace to enqueue for. The zero value is ready to use.
+type Config struct {
+	// Workspace is ledger.DefaultWorkspace if empty. It must be the workers'.
+	Workspace string
+	// RecordTTL is how long the record of a cancelled message is kept,
+	// ledger.DefaultTTL if zero. It should be the workers'.
+	RecordTTL time.Duration
+	// Now is the clock against which At and ExpiresAt are held, time.Now if
+	// nil.
+	Now func() time.Time
+}
+
+// Client enqueues messages and tells what became of them. It is safe for
+// concurrent use.
+type Client struct {
+	rdb       redis.UniversalClient
+	ledger    *ledger.Ledger
+	inspector *asynq.Inspector
+	composer  *composer
+	workspace string
+	now       func() time.Time
+}
+
+// New returns a client on a connection to the workers' Redis, which stays the
+// caller's to close. It does not connect yet. Errors name the field of the
+// configuration.
+func New(rdb redis.UniversalClient, cfg Config) (*Client, error) {
+	if cfg.Workspace == "" {
+		cfg.Workspace = ledger.DefaultWorkspace
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	l, err := ledger.New(rdb, cfg.Workspace, cfg.RecordTTL)
+	if err != nil {
+		return nil, fmt.Errorf("enqueue: %w", err)
+	}
+	return &Client{
+		rdb: rdb, ledger: l, workspace: cfg.Workspace, now: cfg.Now,
+		inspector: asynq.NewInspectorFromRedisClient(rdb),
+		composer:  newComposer(rdb, cfg.Workspace),
+	}, nil
+}
+
+// Status tells what Enqueue found.
+type Status string
+
+const (
+	// Enqueued: the message is in Redis and will be sent.
+	Enqueued Status = "enqueued"
+	// Duplicate: the same message was enqueued under this key before.
+	Duplicate Status = "duplicate"
+)
+
+// Result is what became of a request.
+type Result struct {
+	// Key is the request's key, or the one that was generated. It is set also
+	// when there is an error, to try again with.
+	Key string
+	// Status is empty if there is an error.
+	Status Status
+	// State is where a duplicate stands.
+	State ledger.State
+	// Err is the request's error, for EnqueueBatch.
+	Err error
+}
+
+// Enqueue hands over a message. Its errors are an *intercom.ValidationError
+// for what Intercom or this package would reject, a *ConflictError for a key
+// that another message has, and errors of Redis.
+func (c *Client) Enqueue(ctx context.Context, m *intercom.Message, opts ...Option) (Result, error) {
+	r := Request{Message: m}
+	for _, o := range opts {
+		o(&r)
+	}
+	results, _ := c.EnqueueBatch(ctx, []Request{r})
+	return results[0], results[0].Err
+}
+
+// EnqueueBatch hands over many messages in pipelines, in order. Each request
+// has its own result in the same place: one that is refused does not stop the
+// others. The error is a *BatchError if any result has one.
+func (c *Client) EnqueueBatch(ctx context.Context, requests []Request) ([]Result, error) {
+	results := make([]Result, len(requests))
+	var jobs []*job
+	for i := range requests {
+		j, err := c.prepare(ctx, &requests[i])
+		results[i] = Result{Key: requests[i].Key, Err: err}
+		if err != nil {
+			continue
+		}
+		j.result = &results[i]
+		j.result.Key = j.key
+		jobs = append(jobs, j)
+	}
+	c.run(ctx, jobs)
+	return results, batchError(results)
+}
+
+func batchError(results []Result) error {
+	e := &BatchError{Total: len(results)}
+	for _, r := range results {
+		if r.Err == nil {
+			continue
+		}
+		if e.Failed++; e.First == nil {
+			e.First = r.Err
+		}
+	}
+	if e.Failed == 0 {
+		return nil
+	}
+	return e
+}
+
+// prepare checks a request and turns it into asynq's own script call.
+func (c *Client) prepare(ctx context.Context, given *Request) (*job, error) {
+	r, now := *given, c.now()
+	if r.in > 0 {
+		r.At = now.Add(r.in)
+	}
+	if err := r.validate(now); err != nil {
+		return nil, err
+	}
+	if r.Key == "" {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return nil, fmt.Errorf("generate a key: %w", err)
+		}
+		r.Key = id.String()
+	}
+	if r.Priority == "" {
+		r.Priority = Normal
+	}
+	e, err := r.envelope(now)
+	if err != nil {
+		return nil, err
+	}
+	payload, err := json.Marshal(e)
+	if err != nil {
+		return nil, fmt.Errorf("encode message %q: %w", r.Key, err)
+	}
+	return c.composer.compose(ctx, r.Key, e, payload)
+}
+
+func (r *Request) envelope(now time.Time) (*task.Envelope, error) {
+	digest, err := task.Digest(r.Message)
+	if err != nil {
+		return nil, err
+	}
+	e := &task.Envelope{
+		Token: rand.Text()[:13], Digest: digest, Priority: string(r.Priority),
+		QueuedAt: now.UnixMilli(), IfUncertain: string(r.IfUncertain),
+		Metadata: r.Metadata, Message: r.Message,
+	}
+	if r.At.After(now) {
+		e.At = r.At.UnixMilli()
+	}
+	if !r.ExpiresAt.IsZero() {
+		e.ExpiresAt = r.ExpiresAt.UnixMilli()
+	}
+	if r.ContactWait != nil {
+		e.ContactWait = new(r.ContactWait.Milliseconds())
+	}
+	return e, nil
+}

@@ -1,0 +1,166 @@
+package enqueue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
+	"github.com/intercom-dispatch/intercom-dispatch/ledger"
+)
+
+// asynq's client enqueues one task a call, knows a task id within one queue
+// only, and forgets it when the task is done. So its script is wrapped: a
+// guard in front refuses a key that has a record or a task in another queue,
+// and many calls go into one pipeline. The script and its arguments are
+// asynq's own, taken from its client by a connection that records instead of
+// sending; nothing here knows how asynq stores a task but for the name of its
+// key and of the field that holds it.
+
+// guard runs before asynq's script, whose KEYS and ARGV come first.
+//
+//	KEYS[n+1]            the message's record
+//	KEYS[n+2..]          the task under this key in each queue
+//	ARGV[m+1], ARGV[m+2] token and digest of this enqueueing
+//	ARGV[m+3]            n, the number of asynq's KEYS
+//
+// Result: {"enqueued"}, {"duplicate", state} or {"conflict", state}.
+const guard = `
+local token, digest, n = ARGV[#ARGV-2], ARGV[#ARGV-1], tonumber(ARGV[#ARGV])
+local r = redis.call('HMGET', KEYS[n+1], '%s', '%s', '%s')
+if r[1] then
+  if r[3] == token then return {'enqueued', ''} end
+  if r[1] == digest then return {'duplicate', r[2]} end
+  return {'conflict', r[2]}
+end
+for i = n + 2, #KEYS do
+  local msg = redis.call('HGET', KEYS[i], 'msg')
+  if msg then
+    if string.find(msg, token, 1, true) then return {'enqueued', ''} end
+    if string.find(msg, digest, 1, true) then return {'duplicate', 'queued'} end
+    return {'conflict', 'queued'}
+  end
+end
+local function enqueue()
+%s
+end
+if enqueue() ~= 1 then return redis.error_reply('asynq refused the task') end
+return {'enqueued', ''}
+`
+
+// job is one request on its way into Redis.
+type job struct {
+	key           string
+	token, digest string
+	script        *redis.Script // asynq's script behind the guard
+	bare          *redis.Script // asynq's script
+	keys          []string      // asynq's KEYS
+	args          []any         // asynq's ARGV
+	record        string
+	tasks         []string // the key's task in every queue
+	bytes         int      // of the payload
+	result        *Result
+}
+
+type composer struct {
+	workspace string
+	asynq     *asynq.Client
+	scripts   sync.Map // asynq's source -> [2]*redis.Script{guarded, bare}
+}
+
+func newComposer(rdb redis.UniversalClient, workspace string) *composer {
+	return &composer{
+		workspace: workspace,
+		asynq:     asynq.NewClientFromRedisClient(&recorder{UniversalClient: rdb}),
+	}
+}
+
+// compose lets asynq's client enqueue the task into the recorder.
+func (c *composer) compose(ctx context.Context, key string, e *task.Envelope, payload []byte) (*job, error) {
+	opts := []asynq.Option{
+		asynq.TaskID(key), asynq.Queue(task.Queue(c.workspace, e.Priority)),
+		asynq.MaxRetry(task.MaxRetry), asynq.Timeout(task.Timeout),
+	}
+	if e.At > 0 {
+		opts = append(opts, asynq.ProcessAt(ceilSecond(time.UnixMilli(e.At))))
+	}
+	call := &scriptCall{}
+	if _, err := c.asynq.EnqueueContext(context.WithValue(ctx, callKey{}, call),
+		asynq.NewTask(task.TypeMessage, payload), opts...); err != nil {
+		return nil, fmt.Errorf("enqueue %q: %w", key, err)
+	}
+	scripts := c.wrap(call.source)
+	j := &job{
+		key: key, token: e.Token, digest: e.Digest,
+		script: scripts[0], bare: scripts[1], keys: call.keys, args: call.args,
+		record: ledger.RecordKey(c.workspace, key), bytes: len(payload),
+	}
+	for _, p := range task.Priorities() {
+		j.tasks = append(j.tasks, taskKey(task.Queue(c.workspace, p), key))
+	}
+	return j, nil
+}
+
+func (c *composer) wrap(source string) [2]*redis.Script {
+	if s, ok := c.scripts.Load(source); ok {
+		return s.([2]*redis.Script)
+	}
+	f := ledger.RecordFields()
+	guarded := redis.NewScript(fmt.Sprintf(guard, f[0], f[1], f[2], source))
+	s, _ := c.scripts.LoadOrStore(source, [2]*redis.Script{guarded, redis.NewScript(source)})
+	return s.([2]*redis.Script)
+}
+
+// taskKey is asynq's name for the key of a task (v0.26: base.TaskKey).
+func taskKey(queue, id string) string { return "asynq:{" + queue + "}:t:" + id }
+
+// ceilSecond rounds up to whole seconds, to which asynq cuts the times of
+// delayed tasks: cut, they would run up to a second early.
+func ceilSecond(t time.Time) time.Time {
+	if c := t.Truncate(time.Second); !c.Equal(t) {
+		return c.Add(time.Second)
+	}
+	return t
+}
+
+// scriptCall is a call of a script that the recorder took down.
+type scriptCall struct {
+	source string
+	keys   []string
+	args   []any
+}
+
+type callKey struct{}
+
+// recorder is a connection on which scripts are taken down instead of run.
+// Everything else passes through: asynq's client adds the queue to its list
+// of queues once.
+type recorder struct{ redis.UniversalClient }
+
+// errNoScript makes go-redis send the script's source, which is wanted here.
+type errNoScript struct{ error }
+
+func (errNoScript) RedisError() {}
+
+func (r *recorder) EvalSha(ctx context.Context, _ string, _ []string, _ ...any) *redis.Cmd {
+	cmd := redis.NewCmd(ctx)
+	cmd.SetErr(errNoScript{errors.New("NOSCRIPT recorded")})
+	return cmd
+}
+
+func (r *recorder) Eval(ctx context.Context, source string, keys []string, args ...any) *redis.Cmd {
+	cmd := redis.NewCmd(ctx)
+	call, ok := ctx.Value(callKey{}).(*scriptCall)
+	if !ok {
+		cmd.SetErr(errors.New("script outside of an enqueueing"))
+		return cmd
+	}
+	*call = scriptCall{source: source, keys: keys, args: args}
+	cmd.SetVal(int64(1))
+	return cmd
+}

@@ -1,0 +1,209 @@
+package enqueue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/intercom-dispatch/intercom-dispatch/ledger"
+)
+
+// A pipeline is bounded in messages and in bytes, as Redis and the client keep
+// all of it in memory.
+const (
+	pipelineLength = 1000
+	pipelineBytes  = 4 << 20
+)
+
+// run enqueues the jobs and writes their results.
+func (c *Client) run(ctx context.Context, jobs []*job) {
+	enqueue := c.runGuarded
+	if _, cluster := c.rdb.(*redis.ClusterClient); cluster {
+		enqueue = c.runOnCluster
+	}
+	start, bytes := 0, 0
+	for i, j := range jobs {
+		if i > start && (i-start == pipelineLength || bytes+j.bytes > pipelineBytes) {
+			enqueue(ctx, jobs[start:i])
+			start, bytes = i, 0
+		}
+		bytes += j.bytes
+	}
+	if start < len(jobs) {
+		enqueue(ctx, jobs[start:])
+	}
+}
+
+// runGuarded looks and enqueues in one step for each job.
+func (c *Client) runGuarded(ctx context.Context, jobs []*job) {
+	scripts := make([]call, len(jobs))
+	for i, j := range jobs {
+		scripts[i] = call{
+			script: j.script,
+			keys:   slices.Concat(j.keys, []string{j.record}, j.tasks),
+			args:   append(slices.Clone(j.args), j.token, j.digest, len(j.keys)),
+		}
+	}
+	for i, cmd := range c.pipeline(ctx, scripts) {
+		j := jobs[i]
+		answer, err := cmd.StringSlice()
+		switch {
+		case err != nil:
+			j.fail(err)
+		case len(answer) != 2:
+			j.fail(fmt.Errorf("script returned %d values", len(answer)))
+		default:
+			j.settle(answer[0], ledger.State(answer[1]))
+		}
+	}
+}
+
+// runOnCluster looks first and then enqueues, because a script on a cluster
+// may only touch one slot, and each of asynq's queues has its own. Between
+// the two steps another producer may enqueue the same key at another priority;
+// then both are told that they did, and the ledger lets one of them be sent.
+func (c *Client) runOnCluster(ctx context.Context, jobs []*job) {
+	free := c.look(ctx, jobs)
+	scripts := make([]call, len(free))
+	for i, j := range free {
+		scripts[i] = call{script: j.bare, keys: j.keys, args: j.args}
+	}
+	var taken []*job
+	for i, cmd := range c.pipeline(ctx, scripts) {
+		n, err := cmd.Int()
+		switch {
+		case err != nil:
+			free[i].fail(err)
+		case n == 1:
+			free[i].settle(string(Enqueued), "")
+		default:
+			taken = append(taken, free[i])
+		}
+	}
+	for _, j := range c.look(ctx, taken) {
+		j.fail(errors.New("the task was there and is gone; try again"))
+	}
+}
+
+// look settles the jobs whose key is known and returns the others.
+func (c *Client) look(ctx context.Context, jobs []*job) (free []*job) {
+	if len(jobs) == 0 {
+		return nil
+	}
+	records := make([]*redis.SliceCmd, len(jobs))
+	tasks := make([][]*redis.StringCmd, len(jobs))
+	// Errors are those of the commands, which are looked at one by one.
+	_, _ = c.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, j := range jobs {
+			f := ledger.RecordFields()
+			records[i] = p.HMGet(ctx, j.record, f[:]...)
+			for _, t := range j.tasks {
+				tasks[i] = append(tasks[i], p.HGet(ctx, t, "msg"))
+			}
+		}
+		return nil
+	})
+	for i, j := range jobs {
+		switch known, err := j.compare(records[i], tasks[i]); {
+		case err != nil:
+			j.fail(err)
+		case !known:
+			free = append(free, j)
+		}
+	}
+	return free
+}
+
+// compare is the guard of the script, for answers that were fetched.
+func (j *job) compare(record *redis.SliceCmd, tasks []*redis.StringCmd) (known bool, err error) {
+	fields, err := record.Result()
+	if err != nil {
+		return false, err
+	}
+	if digest, ok := fields[0].(string); ok {
+		state, _ := fields[1].(string)
+		j.settle(j.verdict(digest == j.digest, fields[2] == j.token), ledger.State(state))
+		return true, nil
+	}
+	for _, t := range tasks {
+		msg, err := t.Result()
+		if errors.Is(err, redis.Nil) {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		j.settle(j.verdict(strings.Contains(msg, j.digest), strings.Contains(msg, j.token)), ledger.Queued)
+		return true, nil
+	}
+	return false, nil
+}
+
+func (j *job) verdict(sameMessage, sameEnqueueing bool) string {
+	switch {
+	case sameEnqueueing:
+		return string(Enqueued)
+	case sameMessage:
+		return string(Duplicate)
+	}
+	return "conflict"
+}
+
+func (j *job) settle(verdict string, state ledger.State) {
+	switch Status(verdict) {
+	case Enqueued:
+		j.result.Status = Enqueued
+	case Duplicate:
+		j.result.Status, j.result.State = Duplicate, state
+	default:
+		j.result.Err = &ConflictError{Key: j.key, State: state}
+	}
+}
+
+func (j *job) fail(err error) { j.result.Err = fmt.Errorf("enqueue %q: %w", j.key, err) }
+
+type call struct {
+	script *redis.Script
+	keys   []string
+	args   []any
+}
+
+// pipeline runs scripts in one round trip, and those that Redis does not know
+// yet in a second.
+func (c *Client) pipeline(ctx context.Context, calls []call) []*redis.Cmd {
+	cmds := make([]*redis.Cmd, len(calls))
+	if len(calls) == 0 {
+		return cmds
+	}
+	var unknown []int
+	_, _ = c.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, s := range calls {
+			cmds[i] = s.script.EvalSha(ctx, p, s.keys, s.args...)
+		}
+		return nil
+	})
+	for i, cmd := range cmds {
+		if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+			unknown = append(unknown, i)
+		}
+	}
+	if len(unknown) == 0 {
+		return cmds
+	}
+	_, _ = c.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for n, i := range unknown {
+			s := calls[i]
+			if n == 0 || s.script != calls[unknown[n-1]].script {
+				cmds[i] = s.script.Eval(ctx, p, s.keys, s.args...)
+			} else {
+				cmds[i] = s.script.EvalSha(ctx, p, s.keys, s.args...)
+			}
+		}
+		return nil
+	})
+	return cmds
+}

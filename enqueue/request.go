@@ -1,0 +1,187 @@
+package enqueue
+
+import (
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/intercom-dispatch/intercom-dispatch/intercom"
+	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
+	"github.com/intercom-dispatch/intercom-dispatch/ledger"
+)
+
+// Priority decides which messages leave first.
+type Priority string
+
+// The priorities. Messages of a higher one do not wait behind a backlog of a
+// lower one.
+const (
+	High   Priority = task.High
+	Normal Priority = task.Normal
+	Bulk   Priority = task.Bulk
+)
+
+// Policy says what happens after an attempt of which nobody can tell whether
+// it created the message.
+type Policy = ledger.Policy
+
+// The policies.
+const (
+	// Resend sends again: the message arrives at least once.
+	Resend = ledger.Resend
+	// Hold keeps the message until a person has decided: it arrives at most
+	// once.
+	Hold = ledger.Hold
+)
+
+// The limits of a request.
+const (
+	// MaxKeyBytes is the longest key.
+	MaxKeyBytes = 255
+	// MaxMetadataPairs, MaxMetadataNameBytes and MaxMetadataValueBytes keep
+	// metadata small: it is stored for as long as the message's record.
+	MaxMetadataPairs      = 50
+	MaxMetadataNameBytes  = 64
+	MaxMetadataValueBytes = 1024
+	// MaxDelay is how far ahead At may lie: as long as records are kept.
+	MaxDelay = 365 * 24 * time.Hour
+)
+
+// Request is a message with everything that belongs to its delivery. Zero
+// values mean the defaults.
+type Request struct {
+	// Key is the idempotency key, unique in the workspace, at most
+	// MaxKeyBytes. A UUIDv7 is generated if it is empty.
+	Key string
+	// Message is what Intercom gets. It is not changed.
+	Message *intercom.Message
+	// At is when to send it; zero or a past time means at once.
+	At time.Time
+	// ExpiresAt is when it must not be sent any more; zero means never.
+	ExpiresAt time.Time
+	// Priority is Normal by default.
+	Priority Priority
+	// Metadata comes back with the message's status and its replies.
+	Metadata map[string]string
+	// ContactWait is how long Intercom's answer that the contact does not
+	// exist means 'not yet'. Nil means the worker's default, 0 not at all.
+	ContactWait *time.Duration
+	// IfUncertain is the worker's default if it is empty.
+	IfUncertain Policy
+
+	// in counts from when the client takes the request, whose clock decides.
+	in time.Duration
+}
+
+// Option sets a field of a Request.
+type Option func(*Request)
+
+// Key sets the idempotency key.
+func Key(key string) Option { return func(r *Request) { r.Key = key } }
+
+// At sets when to send the message.
+func At(t time.Time) Option { return func(r *Request) { r.At = t } }
+
+// In sets how long from now to send the message.
+func In(d time.Duration) Option { return func(r *Request) { r.in = d } }
+
+// ExpiresAt sets when the message must not be sent any more.
+func ExpiresAt(t time.Time) Option { return func(r *Request) { r.ExpiresAt = t } }
+
+// WithPriority sets the priority.
+func WithPriority(p Priority) Option { return func(r *Request) { r.Priority = p } }
+
+// Metadata sets what comes back with the message's status and its replies.
+func Metadata(m map[string]string) Option { return func(r *Request) { r.Metadata = m } }
+
+// ContactWait sets how long to wait for a contact that Intercom does not know
+// yet.
+func ContactWait(d time.Duration) Option { return func(r *Request) { r.ContactWait = &d } }
+
+// IfUncertain sets what happens when nobody can tell whether an attempt
+// created the message.
+func IfUncertain(p Policy) Option { return func(r *Request) { r.IfUncertain = p } }
+
+// validate returns an *intercom.ValidationError for what must not be
+// enqueued.
+func (r *Request) validate(now time.Time) error {
+	checks := []func(time.Time) *intercom.ValidationError{
+		r.checkKey, r.checkTimes, r.checkChoices, r.checkMetadata,
+	}
+	for _, check := range checks {
+		if err := check(now); err != nil {
+			return err
+		}
+	}
+	if r.Message == nil {
+		return invalid("message", "is required")
+	}
+	if err := r.Message.Validate(); err != nil {
+		return withinMessage(err)
+	}
+	return nil
+}
+
+func (r *Request) checkKey(time.Time) *intercom.ValidationError {
+	switch {
+	case r.Key == "":
+		return nil
+	case len(r.Key) > MaxKeyBytes:
+		return invalidf("key", "has %d bytes; the limit is %d", len(r.Key), MaxKeyBytes)
+	case !utf8.ValidString(r.Key):
+		return invalid("key", "is not valid UTF-8")
+	case strings.TrimSpace(r.Key) != r.Key:
+		return invalid("key", "begins or ends with white space")
+	case strings.ContainsFunc(r.Key, unicode.IsControl):
+		return invalid("key", "has control characters")
+	}
+	return nil
+}
+
+func (r *Request) checkTimes(now time.Time) *intercom.ValidationError {
+	switch {
+	case r.At.After(now.Add(MaxDelay)):
+		return invalidf("at", "is more than %d days ahead", MaxDelay/(24*time.Hour))
+	case !r.ExpiresAt.IsZero() && !r.ExpiresAt.After(now):
+		return invalid("expires_at", "is in the past")
+	case !r.ExpiresAt.IsZero() && !r.ExpiresAt.After(r.At):
+		return invalid("expires_at", "is not after at: the message would never be sent")
+	case r.ContactWait != nil && *r.ContactWait < 0:
+		return invalid("contact_wait", "is negative")
+	}
+	return nil
+}
+
+func (r *Request) checkChoices(time.Time) *intercom.ValidationError {
+	switch r.Priority {
+	case "", High, Normal, Bulk:
+	default:
+		return invalidf("priority", "%.40q is unknown; use high, normal or bulk", r.Priority)
+	}
+	switch r.IfUncertain {
+	case "", Resend, Hold:
+	default:
+		return invalidf("if_uncertain", "%.40q is unknown; use resend or hold", r.IfUncertain)
+	}
+	return nil
+}
+
+func (r *Request) checkMetadata(time.Time) *intercom.ValidationError {
+	if len(r.Metadata) > MaxMetadataPairs {
+		return invalidf("metadata", "has %d entries; the limit is %d", len(r.Metadata), MaxMetadataPairs)
+	}
+	for name, value := range r.Metadata {
+		switch {
+		case name == "":
+			return invalid("metadata", "has an entry without a name")
+		case len(name) > MaxMetadataNameBytes:
+			return invalidf("metadata", "has a name of %d bytes; the limit is %d", len(name), MaxMetadataNameBytes)
+		case len(value) > MaxMetadataValueBytes:
+			return invalidf("metadata."+name, "has %d bytes; the limit is %d", len(value), MaxMetadataValueBytes)
+		case !utf8.ValidString(name) || !utf8.ValidString(value):
+			return invalid("metadata", "is not valid UTF-8")
+		}
+	}
+	return nil
+}

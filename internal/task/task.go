@@ -1,0 +1,111 @@
+package task
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/intercom-dispatch/intercom-dispatch/intercom"
+	"github.com/intercom-dispatch/intercom-dispatch/ledger"
+)
+
+// The types of asynq tasks.
+const (
+	TypeMessage      = "intercom:message"
+	TypeNotification = "intercom:notification"
+)
+
+// The priorities of messages, each a queue of its own.
+const (
+	High   = "high"
+	Normal = "normal"
+	Bulk   = "bulk"
+)
+
+const (
+	// MaxRetry is written into every task. No outcome of ours counts as a
+	// failure for asynq, so it is never reached; it must only not be 0, with
+	// which asynq archives at the first error.
+	MaxRetry = 25
+	// Timeout is asynq's limit for one run of a task. The worker's own
+	// timeouts are far shorter: what it waits for longest is its turn within
+	// the rate limit.
+	Timeout = 30 * time.Minute
+)
+
+// Priorities are the priorities from the most urgent to the least.
+func Priorities() []string { return []string{High, Normal, Bulk} }
+
+// Queue returns the name of a workspace's queue for a priority.
+func Queue(workspace, priority string) string { return "intercom-" + workspace + "-" + priority }
+
+// NotificationQueue returns the name of a workspace's queue for webhook
+// notifications.
+func NotificationQueue(workspace string) string { return Queue(workspace, "notifications") }
+
+// Envelope is the payload of a TypeMessage task, whose id is the message's
+// key. Times are Unix milliseconds, durations milliseconds.
+type Envelope struct {
+	// Token identifies this act of enqueueing.
+	Token  string `json:"token"`
+	Digest string `json:"digest"`
+	// Priority is kept here because a task does not know its queue.
+	Priority  string `json:"priority"`
+	QueuedAt  int64  `json:"queued_at"`
+	At        int64  `json:"at,omitempty"`
+	ExpiresAt int64  `json:"expires_at,omitempty"`
+	// ContactWait is nil for the worker's default.
+	ContactWait *int64            `json:"contact_wait,omitempty"`
+	IfUncertain string            `json:"if_uncertain,omitempty"`
+	Metadata    map[string]string `json:"metadata,omitempty"`
+	Message     *intercom.Message `json:"message"`
+}
+
+// Digest returns the digest by which two messages under one key are compared.
+func Digest(m *intercom.Message) (string, error) {
+	b, err := json.Marshal(m)
+	if err != nil {
+		return "", fmt.Errorf("encode message: %w", err)
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:16]), nil
+}
+
+// Decode reads the payload of a TypeMessage task.
+func Decode(payload []byte) (*Envelope, error) {
+	var e Envelope
+	if err := json.Unmarshal(payload, &e); err != nil {
+		return nil, fmt.Errorf("decode task: %w", err)
+	}
+	if e.Message == nil || e.Token == "" {
+		return nil, fmt.Errorf("decode task: it holds no message")
+	}
+	return &e, nil
+}
+
+// LedgerTask returns what the ledger takes over from a task.
+func (e *Envelope) LedgerTask(key string, payload []byte) ledger.Task {
+	return ledger.Task{
+		Key: key, Enqueued: e.Token, Digest: e.Digest, Priority: e.Priority,
+		QueuedAt: time.UnixMilli(e.QueuedAt), ContactIDs: ContactIDs(e.Message),
+		Metadata: e.Metadata, Payload: payload,
+	}
+}
+
+// ContactIDs returns the contacts that a message goes to; for WhatsApp, which
+// knows none, its numbers.
+func ContactIDs(m *intercom.Message) []string {
+	var ids []string
+	for _, to := range []intercom.Recipients{m.To, m.CC, m.BCC} {
+		for _, r := range to {
+			if r.ID != "" {
+				ids = append(ids, r.ID)
+			} else {
+				ids = append(ids, r.Phone)
+			}
+		}
+	}
+	return ids
+}

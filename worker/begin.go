@@ -1,0 +1,102 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/intercom-dispatch/intercom-dispatch/ledger"
+)
+
+// begin writes to the ledger that an attempt is about to be made, before its
+// request leaves.
+func (w *Worker) begin(ctx context.Context, d *delivery) error {
+	a, err := w.beginAttempt(ctx, d, false)
+	if err != nil {
+		return err
+	}
+	if a.Verdict == ledger.Unsettled {
+		// The last attempt may have created the message.
+		d.attempt = a
+		return w.settle(ctx, d)
+	}
+	return w.afterBegin(d, a)
+}
+
+func (w *Worker) beginAttempt(ctx context.Context, d *delivery, settled bool) (*ledger.Attempt, error) {
+	opts := ledger.BeginOptions{Lease: w.lease(), Settled: settled}
+	if d.envelope.ExpiresAt > 0 {
+		opts.ExpiresAt = time.UnixMilli(d.envelope.ExpiresAt)
+	}
+	a, err := w.ledger.Begin(ctx, d.task, opts)
+	if err != nil {
+		w.metrics.ledgerErrors.Inc()
+		return nil, fmt.Errorf("nothing was sent: %w", err)
+	}
+	return a, nil
+}
+
+func (w *Worker) afterBegin(d *delivery, a *ledger.Attempt) error {
+	log := w.log.With(zap.String("key", d.task.Key), zap.String("state", string(a.State)))
+	switch a.Verdict {
+	case ledger.Begun:
+		d.attempt = a
+		return nil
+	case ledger.Busy:
+		log.Info("another attempt may be under way", zap.Time("until", a.Until))
+		return &snoozeError{until: w.now().Add(a.Until.Sub(a.Now)), reason: "another attempt may be under way"}
+	case ledger.Superseded:
+		log.Info("dropped a task whose key belongs to another enqueueing")
+		return errDone
+	default:
+		return w.refused(log, a.State)
+	}
+}
+
+// refused ends a task whose message is to be sent no more.
+func (w *Worker) refused(log *zap.Logger, s ledger.State) error {
+	switch s {
+	case ledger.Expired:
+		log.Info("expired")
+		w.metrics.messages.WithLabelValues(string(s)).Inc()
+		return errDone
+	case ledger.Held:
+		log.Info("held message was run again")
+		return archived("held: an attempt may have created the message, and its policy is hold")
+	default:
+		// asynq ran a task again that was done: after a lost answer of Redis.
+		log.Info("dropped a task whose message needs no attempt")
+		return errDone
+	}
+}
+
+// settle decides about an attempt that may have created the message, by the
+// message's policy. d.attempt is that attempt.
+func (w *Worker) settle(ctx context.Context, d *delivery) error {
+	if d.policy(w.cfg.IfUncertain) == ledger.Hold {
+		return w.hold(ctx, d)
+	}
+	a, err := w.beginAttempt(ctx, d, true)
+	if err != nil {
+		return err
+	}
+	if a.Verdict == ledger.Begun {
+		w.metrics.resent.Inc()
+		w.log.Warn("sending again after an attempt that may have created the message",
+			zap.String("key", d.task.Key), zap.Int("attempt", a.Number))
+	}
+	return w.afterBegin(d, a)
+}
+
+func (w *Worker) hold(ctx context.Context, d *delivery) error {
+	err := w.persist(ctx, func(ctx context.Context) error { return w.ledger.Hold(ctx, d.attempt) })
+	if err != nil {
+		return fmt.Errorf("hold %q: %w", d.task.Key, err)
+	}
+	w.metrics.messages.WithLabelValues(string(ledger.Held)).Inc()
+	w.log.Warn("held: a person has to decide whether the message was created",
+		zap.String("key", d.task.Key), zap.Int("attempt", d.attempt.Number))
+	return archived("held: an attempt may have created the message, and its policy is hold")
+}

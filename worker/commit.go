@@ -1,0 +1,132 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/intercom-dispatch/intercom-dispatch/ledger"
+)
+
+// commit writes the attempt's outcome to the ledger, and then tells asynq.
+func (w *Worker) commit(ctx context.Context, d *delivery) error {
+	if d.outcome.kind == KindSent || d.outcome.kind == KindSentUnknownID {
+		return w.commitSent(ctx, d)
+	}
+	// By Redis' clock, which the record's times are in.
+	now := d.attempt.Now.Add(d.took)
+	next := decide(d.outcome, d.attempt, w.limits(d), now, rand.Float64()) //nolint:gosec // Spreads load, hides nothing.
+	err := w.persist(ctx, func(ctx context.Context) error { return w.ledger.Commit(ctx, d.attempt, next) })
+	w.logAttempt(d, next, err)
+	if fenced, ok := errors.AsType[*ledger.FencedError](err); ok {
+		return w.refused(w.log.With(zap.String("key", d.task.Key), zap.String("state", string(fenced.State))), fenced.State)
+	}
+	if err != nil {
+		return err
+	}
+	return w.afterCommit(ctx, d, next)
+}
+
+func (w *Worker) commitSent(ctx context.Context, d *delivery) error {
+	var o ledger.SentOutcome
+	if d.outcome.kind == KindSent {
+		o.MessageID, o.ConversationID = string(d.outcome.created.ID), string(d.outcome.created.ConversationID)
+	} else {
+		o.Error = &d.outcome.err
+	}
+	err := w.persist(ctx, func(ctx context.Context) error { return w.ledger.CommitSent(ctx, d.attempt, o) })
+	w.logAttempt(d, ledger.Outcome{State: ledger.Sent}, err)
+	if err != nil {
+		return err
+	}
+	w.metrics.messages.WithLabelValues(string(ledger.Sent)).Inc()
+	w.metrics.deliverySeconds.Observe(d.latency())
+	return errDone
+}
+
+func (w *Worker) afterCommit(ctx context.Context, d *delivery, next ledger.Outcome) error {
+	reason := reasonText(next.Error)
+	switch next.State {
+	case ledger.Failed:
+		w.metrics.messages.WithLabelValues(string(ledger.Failed)).Inc()
+		return archived(reason)
+	case ledger.Uncertain:
+		if d.policy(w.cfg.IfUncertain) == ledger.Hold {
+			return w.hold(ctx, d)
+		}
+	default:
+	}
+	return &snoozeError{until: d.answeredAt.Add(next.NextAttemptAt.Sub(d.attempt.Now.Add(d.took))), reason: reason}
+}
+
+// persist writes what is known and would be lost: also after the task's
+// context has ended, and again while Redis does not answer, for as long as
+// the commit timeout allows.
+func (w *Worker) persist(ctx context.Context, write func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.cfg.CommitTimeout)
+	defer cancel()
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		err := write(ctx)
+		if err == nil {
+			return nil
+		}
+		if _, fenced := errors.AsType[*ledger.FencedError](err); fenced {
+			return err
+		}
+		w.metrics.ledgerErrors.Inc()
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("not committed within %s: %w", w.cfg.CommitTimeout, err)
+		}
+	}
+}
+
+// logAttempt writes the one line that an attempt leaves in the log. After a
+// commit that failed it is also the only place that has the message id.
+func (w *Worker) logAttempt(d *delivery, next ledger.Outcome, err error) {
+	fields := []zap.Field{
+		zap.String("key", d.task.Key), zap.Int("attempt", d.attempt.Number),
+		zap.String("outcome", string(d.outcome.kind)), zap.String("state", string(next.State)),
+		zap.Duration("took", d.took), zap.String("priority", d.task.Priority),
+	}
+	if c := d.outcome.created; c != nil {
+		fields = append(fields, zap.String("message_id", string(c.ID)))
+		if c.ConversationID != "" {
+			fields = append(fields, zap.String("conversation_id", string(c.ConversationID)))
+		}
+	} else {
+		fields = append(fields, zap.String("code", d.outcome.err.Code), zap.Int("status", d.outcome.err.Status),
+			zap.String("request_id", d.outcome.err.RequestID), zap.String("reason", d.outcome.err.Message))
+	}
+	if !next.NextAttemptAt.IsZero() {
+		fields = append(fields, zap.Time("next_attempt_at", next.NextAttemptAt))
+	}
+	switch {
+	case err != nil:
+		w.log.Error("attempt was not recorded", append(fields, zap.Error(err))...)
+	case next.State == ledger.Failed || next.State == ledger.Uncertain || d.outcome.kind == KindBlocked ||
+		d.outcome.kind == KindSentUnknownID:
+		w.log.Warn("attempt", fields...)
+	default:
+		w.log.Info("attempt", fields...)
+	}
+}
+
+// reasonText is what asynq keeps, and its web UI shows, of an error.
+func reasonText(e ledger.Error) string {
+	s := e.Code
+	if e.Status != 0 {
+		s = fmt.Sprintf("%d %s", e.Status, e.Code)
+	}
+	if e.Message != "" {
+		s += ": " + e.Message
+	}
+	return s
+}

@@ -1,0 +1,139 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"github.com/intercom-dispatch/intercom-dispatch/intercom"
+	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
+	"github.com/intercom-dispatch/intercom-dispatch/ledger"
+)
+
+// MessageCreator is the part of the Intercom client that a worker needs.
+// *intercom.Client is one.
+type MessageCreator interface {
+	CreateMessage(context.Context, *intercom.Message) (*intercom.CreatedMessage, *intercom.Response, error)
+}
+
+// The defaults of Config.
+const (
+	DefaultConcurrency    = 64
+	DefaultRequestTimeout = 30 * time.Second
+	DefaultCommitTimeout  = 10 * time.Second
+	DefaultContactWait    = 15 * time.Minute
+	DefaultGiveUpAfter    = 24 * time.Hour
+)
+
+// leaseMargin is what an attempt may take besides its request and its commit
+// before another worker may think that its worker is gone.
+const leaseMargin = 5 * time.Second
+
+// Config configures a Worker. Zero durations and numbers mean the defaults.
+type Config struct {
+	// Redis holds the queues and the ledger. Its pool should have at least
+	// Concurrency connections. Required; stays the caller's to close.
+	Redis redis.UniversalClient
+	// Intercom sends the messages. Required.
+	Intercom MessageCreator
+	// Workspace is ledger.DefaultWorkspace if empty.
+	Workspace string
+	// Concurrency is how many messages are delivered at a time, 64 by default.
+	Concurrency int
+	// RequestTimeout bounds one request to Intercom, 30 s by default.
+	RequestTimeout time.Duration
+	// CommitTimeout is how long an outcome is tried to be recorded while Redis
+	// does not answer, 10 s by default.
+	CommitTimeout time.Duration
+	// ShutdownTimeout is how long Run waits for deliveries under way when it
+	// is told to stop. It must be longer than RequestTimeout and CommitTimeout
+	// together, and is 5 s more than that by default.
+	ShutdownTimeout time.Duration
+	// ContactWait is how long a contact that Intercom does not know may yet
+	// appear, 15 min by default, for messages that do not say. Nil means the
+	// default, 0 not to wait at all.
+	ContactWait *time.Duration
+	// GiveUpAfter is how long a message that Intercom does not take is tried,
+	// counted from its first attempt, 24 h by default.
+	GiveUpAfter time.Duration
+	// IfUncertain is ledger.Resend by default, for messages that do not say.
+	IfUncertain ledger.Policy
+	// RecordTTL is how long records are kept, ledger.DefaultTTL by default.
+	RecordTTL time.Duration
+	// Log is required.
+	Log *zap.Logger
+	// AsynqLog gets asynq's own log lines; nil discards them.
+	AsynqLog asynq.Logger
+	// Metrics registers the worker's metrics, if not nil.
+	Metrics prometheus.Registerer
+	// Now is time.Now if nil.
+	Now func() time.Time
+}
+
+// withDefaults fills in what was left out and returns an error that names the
+// field of what cannot work.
+func (c Config) withDefaults() (Config, error) {
+	setDefault(&c.Workspace, ledger.DefaultWorkspace)
+	setDefault(&c.Concurrency, DefaultConcurrency)
+	setDefault(&c.RequestTimeout, DefaultRequestTimeout)
+	setDefault(&c.CommitTimeout, DefaultCommitTimeout)
+	setDefault(&c.ShutdownTimeout, c.RequestTimeout+c.CommitTimeout+leaseMargin)
+	setDefault(&c.GiveUpAfter, DefaultGiveUpAfter)
+	setDefault(&c.IfUncertain, ledger.Resend)
+	setDefault(&c.RecordTTL, ledger.DefaultTTL)
+	if c.ContactWait == nil {
+		c.ContactWait = new(DefaultContactWait)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c, c.validate()
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (c *Config) validate() error {
+	positive := []struct {
+		field string
+		d     time.Duration
+	}{
+		{"RequestTimeout", c.RequestTimeout},
+		{"CommitTimeout", c.CommitTimeout},
+		{"ContactWait", *c.ContactWait + 1},
+		{"GiveUpAfter", c.GiveUpAfter},
+	}
+	for _, p := range positive {
+		if p.d <= 0 {
+			return fmt.Errorf("%s is negative", p.field)
+		}
+	}
+	switch {
+	case c.Redis == nil:
+		return fmt.Errorf("Redis is required")
+	case c.Intercom == nil:
+		return fmt.Errorf("Intercom is required")
+	case c.Log == nil:
+		return fmt.Errorf("Log is required")
+	case c.Concurrency < 0:
+		return fmt.Errorf("Concurrency is negative")
+	case c.ShutdownTimeout <= c.RequestTimeout+c.CommitTimeout:
+		return fmt.Errorf("ShutdownTimeout %s must be longer than RequestTimeout %s and CommitTimeout %s together: "+
+			"messages under way would be sent again elsewhere", c.ShutdownTimeout, c.RequestTimeout, c.CommitTimeout)
+	case c.RequestTimeout+c.CommitTimeout+leaseMargin >= task.Timeout:
+		return fmt.Errorf("RequestTimeout %s and CommitTimeout %s must be shorter than %s together: asynq ends a task then",
+			c.RequestTimeout, c.CommitTimeout, task.Timeout)
+	case c.IfUncertain != ledger.Resend && c.IfUncertain != ledger.Hold:
+		return fmt.Errorf("IfUncertain %q is unknown; use resend or hold", c.IfUncertain)
+	}
+	return nil
+}

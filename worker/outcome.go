@@ -1,0 +1,182 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/intercom-dispatch/intercom-dispatch/intercom"
+	"github.com/intercom-dispatch/intercom-dispatch/ledger"
+)
+
+// Kind is what an attempt is known to have done.
+type Kind string
+
+const (
+	// KindSent: Intercom created the message.
+	KindSent Kind = "sent"
+	// KindSentUnknownID: Intercom created the message, but its answer could
+	// not be read.
+	KindSentUnknownID Kind = "sent_unknown_id"
+	// KindContactMissing: the contact is not there, or not yet.
+	KindContactMissing Kind = "contact_missing"
+	// KindRefused: Intercom will not take this message, however often.
+	KindRefused Kind = "refused"
+	// KindBlocked: the credentials, the plan or the configuration is at
+	// fault, not the message.
+	KindBlocked Kind = "blocked"
+	// KindThrottled: the rate limit is used up.
+	KindThrottled Kind = "throttled"
+	// KindNotSent: the request did not reach Intercom, or was not taken.
+	KindNotSent Kind = "not_sent"
+	// KindUncertain: the message may have been created.
+	KindUncertain Kind = "uncertain"
+)
+
+// outcome is an attempt's answer, classified.
+type outcome struct {
+	kind    Kind
+	created *intercom.CreatedMessage // KindSent
+	err     ledger.Error             // all others
+	// wait is how long Intercom asks to wait, for KindThrottled.
+	wait time.Duration
+}
+
+// classify turns what CreateMessage returned into an outcome. It is the only
+// place that decides what an answer means; docs/state_machine.md has it as a
+// table.
+func classify(created *intercom.CreatedMessage, resp *intercom.Response, err error) outcome {
+	if err == nil {
+		return outcome{kind: KindSent, created: created}
+	}
+	if e, ok := errors.AsType[*intercom.APIError](err); ok {
+		return classifyAnswer(e)
+	}
+	o := outcome{err: ledger.Error{Message: err.Error()}}
+	if resp != nil {
+		o.err.Status, o.err.RequestID = resp.Status, resp.RequestID
+	}
+	var (
+		body      *intercom.BodyError
+		transport *intercom.TransportError
+		invalid   *intercom.ValidationError
+	)
+	switch {
+	case errors.As(err, &body):
+		o.kind, o.err.Code = KindSentUnknownID, "unusable_answer"
+	case errors.As(err, &invalid):
+		o.kind, o.err.Code = KindRefused, "invalid"
+	case errors.As(err, &transport) && !transport.MaybeSent:
+		o.kind, o.err.Code = KindNotSent, "not_reached"
+	case errors.As(err, &transport):
+		o.kind, o.err.Code = KindUncertain, "no_answer"
+	default:
+		// The client returns other errors only before a request: no token, or
+		// a message that cannot be encoded.
+		o.kind, o.err.Code = KindBlocked, "no_request"
+	}
+	return o
+}
+
+func classifyAnswer(e *intercom.APIError) outcome {
+	o := outcome{err: ledger.Error{
+		Code: e.Code(), Message: e.Message(), Status: e.Response.Status, RequestID: e.RequestID,
+	}}
+	if o.err.Code == "" {
+		o.err.Code = fmt.Sprintf("http_%d", e.Response.Status)
+	}
+	if o.err.Message == "" {
+		o.err.Message = http.StatusText(e.Response.Status)
+	}
+	o.kind = kindOfStatus(e)
+	switch o.kind {
+	case KindThrottled:
+		o.wait = untilReset(e.Response)
+	case KindBlocked:
+		if !e.Listed {
+			o.err.Message += ": not an answer of Intercom's; is the base URL right?"
+		}
+	default:
+	}
+	return o
+}
+
+func kindOfStatus(e *intercom.APIError) Kind {
+	switch status := e.Response.Status; {
+	case status == http.StatusNotFound:
+		return kindOfNotFound(e)
+	case status == http.StatusUnauthorized:
+		return KindBlocked
+	case status == http.StatusForbidden:
+		return kindOfForbidden(e)
+	case status == http.StatusTooManyRequests:
+		return KindThrottled
+	case status == http.StatusRequestTimeout:
+		return KindUncertain
+	case status == http.StatusServiceUnavailable && e.Code() == "service_unavailable":
+		return KindNotSent
+	case status >= 500:
+		return KindUncertain
+	case status >= 400:
+		if !e.Listed {
+			return KindBlocked
+		}
+		return KindRefused
+	case status >= 300:
+		return KindBlocked
+	default:
+		// Neither an error nor the documented 200: it may have been taken.
+		return KindUncertain
+	}
+}
+
+// kindOfNotFound tells a contact that is not there from an admin that is not,
+// as far as Intercom says: it answers "User Not Found" for a contact, and
+// "Resource Not Found" for either.
+func kindOfNotFound(e *intercom.APIError) Kind {
+	if !e.Listed || len(e.Errors) == 0 {
+		return KindBlocked
+	}
+	for _, d := range e.Errors {
+		if d.Code == "admin_not_found" || strings.HasPrefix(d.Field, "from") ||
+			strings.Contains(strings.ToLower(d.Message), "admin") {
+			return KindRefused
+		}
+	}
+	return KindContactMissing
+}
+
+// kindOfForbidden tells a contact that may not be written to, such as one that
+// has unsubscribed from emails, from a token or plan that may not write.
+func kindOfForbidden(e *intercom.APIError) Kind {
+	if !e.Listed || e.Code() == "api_plan_restricted" || strings.HasPrefix(e.Code(), "token_") {
+		return KindBlocked
+	}
+	m := strings.ToLower(e.Message())
+	for _, word := range []string{"unsubscribed", "contact", "recipient", "user"} {
+		if strings.Contains(m, word) {
+			return KindRefused
+		}
+	}
+	return KindBlocked
+}
+
+const (
+	// rateWindow is the length of Intercom's windows, for an answer that does
+	// not say when the window ends.
+	rateWindow = 10 * time.Second
+	// maxRateWait bounds what a wrong clock can make a worker wait.
+	maxRateWait = time.Minute
+)
+
+// untilReset returns how long the window lasts from the answer on, by
+// Intercom's own clock where it gives it.
+func untilReset(r intercom.Response) time.Duration {
+	if r.RateLimit == nil || r.RateLimit.Reset.IsZero() || r.Date.IsZero() {
+		return rateWindow
+	}
+	// Date and Reset are cut to whole seconds: up to a second may be missing.
+	return min(max(r.RateLimit.Reset.Sub(r.Date)+time.Second, time.Second), maxRateWait)
+}
