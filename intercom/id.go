@@ -3,6 +3,7 @@ package intercom
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -39,7 +40,7 @@ func (t *UnixTime) UnmarshalJSON(b []byte) error {
 	}
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil {
-		return fmt.Errorf("time: %q is not in Unix seconds", s)
+		return errors.New("time: not in Unix seconds")
 	}
 	*t = UnixTime(n)
 	return nil
@@ -65,8 +66,9 @@ func stringOrInteger(b []byte) (string, error) {
 		}
 		return s, nil
 	}
+	// The value is not quoted: it may be a message's text in the wrong place.
 	if _, err := strconv.ParseInt(string(b), 10, 64); err != nil {
-		return "", fmt.Errorf("want a string or an integer, got %.20q", b)
+		return "", errors.New("want a string or an integer")
 	}
 	return string(b), nil
 }

@@ -1,0 +1,91 @@
+package intercom
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// How much of an answer's texts is kept, in bytes: errors are logged, stored
+// in Redis and shown on pages.
+const (
+	maxMessageLen = 200
+	maxLabelLen   = 100
+	maxErrors     = 10
+)
+
+func newResponse(answer *http.Response) *Response {
+	h := answer.Header
+	res := &Response{
+		Status:    answer.StatusCode,
+		RequestID: clip(h.Get("X-Request-Id"), maxLabelLen),
+		RateLimit: rateLimit(h),
+	}
+	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+		res.Date = date
+	}
+	return res
+}
+
+// rateLimit returns nil unless all three headers are there and make sense.
+func rateLimit(h http.Header) *RateLimit {
+	number := func(name string) (int64, bool) {
+		n, err := strconv.ParseInt(strings.TrimSpace(h.Get(name)), 10, 64)
+		return n, err == nil
+	}
+	limit, ok1 := number("X-RateLimit-Limit")
+	remaining, ok2 := number("X-RateLimit-Remaining")
+	reset, ok3 := number("X-RateLimit-Reset")
+	if !ok1 || !ok2 || !ok3 || limit <= 0 || reset <= 0 {
+		return nil
+	}
+	return &RateLimit{
+		Limit:     int(limit),
+		Remaining: int(max(remaining, 0)),
+		Reset:     time.Unix(reset, 0).UTC(),
+	}
+}
+
+// errorDocument is either of the two shapes in which Intercom reports errors.
+type errorDocument struct {
+	Type      string        `json:"type"`
+	RequestID ID            `json:"request_id"`
+	Message   string        `json:"message"`
+	Errors    []ErrorDetail `json:"errors"`
+}
+
+// newAPIError reads an error's body, which may be anything. The token is cut
+// out, because some proxies answer with the request they got.
+func newAPIError(res Response, body []byte, token string) *APIError {
+	e := &APIError{Response: res, RequestID: res.RequestID}
+	var doc errorDocument
+	if json.Unmarshal(body, &doc) != nil {
+		return e
+	}
+	switch doc.Type {
+	case "error.list":
+		e.Errors = doc.Errors
+	case "error":
+		e.Errors = []ErrorDetail{{Message: doc.Message}}
+	default:
+		return e
+	}
+	e.Listed = true
+	text := func(s string, limit int) string {
+		return clip(strings.ReplaceAll(s, token, "[token]"), limit)
+	}
+	e.Errors = e.Errors[:min(len(e.Errors), maxErrors)]
+	for i, d := range e.Errors {
+		e.Errors[i] = ErrorDetail{
+			Code:    text(d.Code, maxLabelLen),
+			Message: text(d.Message, maxMessageLen),
+			Field:   text(d.Field, maxLabelLen),
+		}
+	}
+	if doc.RequestID != "" {
+		e.RequestID = text(string(doc.RequestID), maxLabelLen)
+	}
+	return e
+}

@@ -1,0 +1,8 @@
+// Package replies takes a contact's answer from Intercom to the backend that
+// sent the message.
+//
+// [Receiver] is the webhook: it checks that a notification is Intercom's and
+// hands it to a queue before it answers, because Intercom forgets what was
+// answered with 200. Everything slower than that, such as finding the message
+// that was answered, happens behind the queue.
+package replies
