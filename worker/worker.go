@@ -60,8 +60,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		RetryDelayFunc: func(_ int, err error, _ *asynq.Task) time.Duration {
 			return retryDelay(w.now, err)
 		},
-		Logger:   asynqLogger(w.cfg.AsynqLog),
-		LogLevel: asynq.DebugLevel,
+		Logger: w.cfg.AsynqLog,
 	}, w, func() { close(w.stopping) })
 }
 

@@ -23,6 +23,10 @@ const (
 func Serve(ctx context.Context, rdb redis.UniversalClient, cfg asynq.Config, h asynq.Handler, stopping func()) error {
 	cfg.TaskCheckInterval = checkInterval
 	cfg.DelayedTaskCheckInterval = delayedCheckInterval
+	cfg.LogLevel = asynq.DebugLevel // The logger decides.
+	if cfg.Logger == nil {
+		cfg.Logger = discard{}
+	}
 	srv := asynq.NewServerFromRedisClient(rdb, cfg)
 	if err := srv.Start(h); err != nil {
 		return fmt.Errorf("start asynq server: %w", err)
@@ -36,3 +40,12 @@ func Serve(ctx context.Context, rdb redis.UniversalClient, cfg asynq.Config, h a
 	srv.Shutdown()
 	return nil
 }
+
+// discard keeps asynq from writing to standard error by itself.
+type discard struct{}
+
+func (discard) Debug(...any) {}
+func (discard) Info(...any)  {}
+func (discard) Warn(...any)  {}
+func (discard) Error(...any) {}
+func (discard) Fatal(...any) {}

@@ -1,0 +1,201 @@
+package replies
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"github.com/intercom-dispatch/intercom-dispatch/intercom"
+	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
+	"github.com/intercom-dispatch/intercom-dispatch/ledger"
+)
+
+const (
+	matcherConcurrency = 8
+	matcherShutdown    = 10 * time.Second
+	// unknownTries is how often a conversation whose message is not known is
+	// looked at again: its reply may be quicker than the record of its
+	// message, whose worker has just got the id.
+	unknownTries = 5
+)
+
+// errUnknownMessage brings a notification back whose message is not known.
+var errUnknownMessage = errors.New("the conversation's message is not known, or not yet")
+
+// MatcherConfig configures a Matcher.
+type MatcherConfig struct {
+	// Redis holds the queues and the ledger. Required; stays the caller's to
+	// close.
+	Redis redis.UniversalClient
+	// Workspace is ledger.DefaultWorkspace if empty.
+	Workspace string
+	// RecordTTL is how long records and events are kept, ledger.DefaultTTL if
+	// zero.
+	RecordTTL time.Duration
+	// Log is required.
+	Log *zap.Logger
+	// AsynqLog gets asynq's own log lines.
+	AsynqLog asynq.Logger
+	// Metrics registers the matcher's metrics, if not nil.
+	Metrics prometheus.Registerer
+}
+
+// Matcher takes webhook notifications from their queue, finds the messages
+// that they answer, and publishes an event for each reply, once.
+type Matcher struct {
+	cfg    MatcherConfig
+	ledger *ledger.Ledger
+	log    *zap.Logger
+	counts *prometheus.CounterVec
+}
+
+// NewMatcher returns a matcher. Its error names the field of the
+// configuration.
+func NewMatcher(cfg MatcherConfig) (*Matcher, error) {
+	if cfg.Workspace == "" {
+		cfg.Workspace = ledger.DefaultWorkspace
+	}
+	if cfg.Redis == nil || cfg.Log == nil {
+		return nil, errors.New("replies: Redis and Log are required")
+	}
+	l, err := ledger.New(cfg.Redis, cfg.Workspace, cfg.RecordTTL)
+	if err != nil {
+		return nil, fmt.Errorf("replies: %w", err)
+	}
+	m := &Matcher{
+		cfg: cfg, ledger: l, log: cfg.Log.With(zap.String("workspace", cfg.Workspace)),
+		counts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dispatch_notifications_total", Help: "Webhook notifications that were worked off, by what they were.",
+		}, []string{"outcome"}),
+	}
+	if cfg.Metrics != nil {
+		if err := cfg.Metrics.Register(m.counts); err != nil {
+			return nil, fmt.Errorf("replies: register metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+// Run matches notifications until ctx ends.
+func (m *Matcher) Run(ctx context.Context) error {
+	return task.Serve(ctx, m.cfg.Redis, asynq.Config{
+		Concurrency:     matcherConcurrency,
+		Queues:          map[string]int{task.NotificationQueue(m.cfg.Workspace): 1},
+		ShutdownTimeout: matcherShutdown,
+		RetryDelayFunc:  retryDelay,
+		IsFailure:       func(err error) bool { return errors.Is(err, errUnknownMessage) },
+		Logger:          m.cfg.AsynqLog,
+	}, m, nil)
+}
+
+// retryDelay gives a message's record a second or two to appear, and Redis
+// some time to come back.
+func retryDelay(n int, _ error, _ *asynq.Task) time.Duration {
+	return time.Second << min(n, 5)
+}
+
+// ProcessTask matches the notification of a task. It is called by asynq.
+func (m *Matcher) ProcessTask(ctx context.Context, t *asynq.Task) error {
+	n, err := intercom.ParseNotification(t.Payload())
+	if err != nil {
+		m.counts.WithLabelValues("unreadable").Inc()
+		return fmt.Errorf("notification cannot be read: %w: %w", err, asynq.SkipRetry)
+	}
+	log := m.log.With(zap.String("notification_id", string(n.ID)), zap.String("topic", n.Topic))
+	if !strings.HasPrefix(n.Topic, "conversation.") {
+		m.counts.WithLabelValues("ignored").Inc()
+		return nil
+	}
+	c, err := n.Conversation()
+	if err != nil {
+		m.counts.WithLabelValues("unreadable").Inc()
+		return fmt.Errorf("notification holds no conversation: %w: %w", err, asynq.SkipRetry)
+	}
+	return m.match(ctx, log.With(zap.String("conversation_id", string(c.ID))), c)
+}
+
+func (m *Matcher) match(ctx context.Context, log *zap.Logger, c *intercom.Conversation) error {
+	replies := contactReplies(c)
+	if len(replies) == 0 || c.Source.ID == "" {
+		m.counts.WithLabelValues("no_reply").Inc()
+		return nil
+	}
+	record, err := m.ledger.LookupMessage(ctx, string(c.Source.ID))
+	if errors.Is(err, ledger.ErrNotFound) {
+		return m.unknown(ctx, log, c)
+	}
+	if err != nil {
+		return err
+	}
+	for _, part := range replies {
+		published, err := m.publish(ctx, record, c, part)
+		if err != nil {
+			return err
+		}
+		outcome := "reply"
+		if !published {
+			outcome = "repeated"
+		}
+		m.counts.WithLabelValues(outcome).Inc()
+		log.Info("reply", zap.String("key", record.Key), zap.String("message_id", string(c.Source.ID)),
+			zap.String("part_id", string(part.ID)), zap.String("contact_id", string(part.Author.ID)), zap.Bool("published", published))
+	}
+	return nil
+}
+
+// unknown brings a notification back for a while, if its conversation could be
+// one of ours.
+func (m *Matcher) unknown(ctx context.Context, log *zap.Logger, c *intercom.Conversation) error {
+	tried, _ := asynq.GetRetryCount(ctx)
+	if c.Source.Author.Type == "admin" && tried < unknownTries {
+		return errUnknownMessage
+	}
+	m.counts.WithLabelValues("not_ours").Inc()
+	log.Debug("conversation is not about a message of ours", zap.String("message_id", string(c.Source.ID)))
+	return nil
+}
+
+func (m *Matcher) publish(ctx context.Context, r *ledger.Record, c *intercom.Conversation, part *intercom.ConversationPart) (bool, error) {
+	e := Event{
+		Version: EventVersion, Workspace: r.Workspace, Key: r.Key, Metadata: r.Metadata,
+		MessageID: string(c.Source.ID), ConversationID: string(c.ID), PartID: string(part.ID),
+		ContactID: string(part.Author.ID), AuthorType: part.Author.Type,
+		Text: plainText(part.Body), Time: part.CreatedAt.Time(), MatchedBy: MatchedByWebhook,
+	}
+	if e.Text != part.Body {
+		e.HTML = part.Body
+	}
+	first, err := e.encode(true)
+	if err != nil {
+		return false, err
+	}
+	later, err := e.encode(false)
+	if err != nil {
+		return false, err
+	}
+	return m.ledger.Replied(ctx, ledger.Reply{
+		Key: r.Key, MessageID: e.MessageID, ConversationID: e.ConversationID, PartID: e.PartID,
+		At: e.Time, FirstEvent: first, LaterEvent: later,
+	})
+}
+
+// contactReplies returns the parts that a contact wrote. Admins' and bots'
+// parts are no replies, and neither are parts without content, such as those
+// that say that a conversation was closed.
+func contactReplies(c *intercom.Conversation) []*intercom.ConversationPart {
+	var replies []*intercom.ConversationPart
+	for i := range c.ConversationParts.Parts {
+		p := &c.ConversationParts.Parts[i]
+		if (p.Author.Type == "user" || p.Author.Type == "lead" || p.Author.Type == "contact") && p.ID != "" && p.Body != "" {
+			replies = append(replies, p)
+		}
+	}
+	return replies
+}

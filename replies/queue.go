@@ -1,0 +1,47 @@
+package replies
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/intercom-dispatch/intercom-dispatch/intercom"
+	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
+	"github.com/intercom-dispatch/intercom-dispatch/ledger"
+)
+
+// AsynqQueue puts notifications into the workspace's queue in Redis, from
+// where a Matcher takes them. It is safe for concurrent use.
+type AsynqQueue struct {
+	client *asynq.Client
+	queue  string
+}
+
+// NewAsynqQueue returns the queue of a workspace, ledger.DefaultWorkspace if
+// it is empty. The connection stays the caller's to close.
+func NewAsynqQueue(rdb redis.UniversalClient, workspace string) (*AsynqQueue, error) {
+	if workspace == "" {
+		workspace = ledger.DefaultWorkspace
+	}
+	if err := ledger.CheckWorkspace(workspace); err != nil {
+		return nil, fmt.Errorf("replies: %w", err)
+	}
+	return &AsynqQueue{client: asynq.NewClientFromRedisClient(rdb), queue: task.NotificationQueue(workspace)}, nil
+}
+
+// QueueNotification returns nil once the notification is in Redis. One that is
+// there already is no error: Intercom delivers at least once.
+func (q *AsynqQueue) QueueNotification(ctx context.Context, n *intercom.Notification, raw []byte) error {
+	opts := []asynq.Option{asynq.Queue(q.queue), asynq.MaxRetry(task.MaxRetry), asynq.Timeout(task.Timeout)}
+	if n.ID != "" {
+		opts = append(opts, asynq.TaskID(string(n.ID)))
+	}
+	_, err := q.client.EnqueueContext(ctx, asynq.NewTask(task.TypeNotification, raw), opts...)
+	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
+		return fmt.Errorf("queue notification %s: %w", n.ID, err)
+	}
+	return nil
+}
