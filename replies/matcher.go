@@ -193,7 +193,7 @@ func contactReplies(c *intercom.Conversation) []*intercom.ConversationPart {
 	var replies []*intercom.ConversationPart
 	for i := range c.ConversationParts.Parts {
 		p := &c.ConversationParts.Parts[i]
-		if (p.Author.Type == "user" || p.Author.Type == "lead" || p.Author.Type == "contact") && p.ID != "" && p.Body != "" {
+		if p.Author.IsContact() && p.ID != "" && p.Body != "" {
 			replies = append(replies, p)
 		}
 	}

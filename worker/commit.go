@@ -28,6 +28,7 @@ func (w *Worker) commit(ctx context.Context, d *delivery) error {
 	if err != nil {
 		return err
 	}
+	w.report(d, next)
 	return w.afterCommit(ctx, d, next)
 }
 
@@ -43,6 +44,7 @@ func (w *Worker) commitSent(ctx context.Context, d *delivery) error {
 	if err != nil {
 		return err
 	}
+	w.report(d, ledger.Outcome{State: ledger.Sent})
 	w.metrics.messages.WithLabelValues(string(ledger.Sent)).Inc()
 	w.metrics.deliverySeconds.Observe(d.latency())
 	return errDone
@@ -117,6 +119,22 @@ func (w *Worker) logAttempt(d *delivery, next ledger.Outcome, err error) {
 	default:
 		w.log.Info("attempt", fields...)
 	}
+}
+
+func (w *Worker) report(d *delivery, next ledger.Outcome) {
+	if w.cfg.OnAttempt == nil {
+		return
+	}
+	r := Report{
+		Key: d.task.Key, Attempt: d.attempt.Number, Outcome: d.outcome.kind, State: next.State,
+		NextAttemptAt: next.NextAttemptAt, Took: d.took,
+	}
+	if c := d.outcome.created; c != nil {
+		r.MessageID, r.ConversationID = string(c.ID), string(c.ConversationID)
+	} else {
+		r.Error = &next.Error
+	}
+	w.cfg.OnAttempt(r)
 }
 
 // reasonText is what asynq keeps, and its web UI shows, of an error.

@@ -71,8 +71,29 @@ type Config struct {
 	AsynqLog asynq.Logger
 	// Metrics registers the worker's metrics, if not nil.
 	Metrics prometheus.Registerer
+	// OnAttempt, if not nil, is called after each attempt's outcome was
+	// recorded, from the goroutine that delivers the message, which waits for
+	// it.
+	OnAttempt func(Report)
 	// Now is time.Now if nil.
 	Now func() time.Time
+}
+
+// Report tells of one attempt.
+type Report struct {
+	Key     string
+	Attempt int
+	Outcome Kind
+	// State is where the message stands now.
+	State ledger.State
+	// MessageID and ConversationID are what Intercom answered, if it did.
+	MessageID, ConversationID string
+	// Error is nil for an attempt that sent the message.
+	Error *ledger.Error
+	// NextAttemptAt is zero where none is planned.
+	NextAttemptAt time.Time
+	// Took is the time until the answer.
+	Took time.Duration
 }
 
 // withDefaults fills in what was left out and returns an error that names the

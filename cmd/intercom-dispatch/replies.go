@@ -1,0 +1,30 @@
+package main
+
+import (
+	"context"
+
+	"github.com/intercom-dispatch/intercom-dispatch/replies"
+)
+
+type repliesCommand struct {
+	Tail repliesTailCommand `cmd:"" help:"Print reply events as they come, one JSON object a line."`
+}
+
+type repliesTailCommand struct {
+	redisOptions `embed:""`
+
+	FromStart bool `name:"from-start" help:"Begin with the oldest event that is kept."`
+	NoFollow  bool `name:"no-follow" help:"End with the newest event."`
+}
+
+func (c *repliesTailCommand) Run(ctx context.Context, p *program) error {
+	conn, err := c.connect(ctx, 0)
+	if err != nil {
+		return err
+	}
+	defer conn.close()
+	o := replies.TailOptions{FromStart: c.FromStart, NoFollow: c.NoFollow}
+	return replies.Tail(ctx, conn.client, c.Workspace, o, func(e replies.Event) error {
+		return encodeJSON(p.stdout, e)
+	})
+}
