@@ -102,13 +102,12 @@ func (c *Client) EnqueueBatch(ctx context.Context, requests []Request) ([]Result
 	results := make([]Result, len(requests))
 	var jobs []*job
 	for i := range requests {
-		j, err := c.prepare(ctx, &requests[i])
-		results[i] = Result{Key: requests[i].Key, Err: err}
+		key, j, err := c.prepare(ctx, &requests[i])
+		results[i] = Result{Key: key, Err: err}
 		if err != nil {
 			continue
 		}
 		j.result = &results[i]
-		j.result.Key = j.key
 		jobs = append(jobs, j)
 	}
 	c.run(ctx, jobs)
@@ -131,19 +130,20 @@ func batchError(results []Result) error {
 	return e
 }
 
-// prepare checks a request and turns it into asynq's own script call.
-func (c *Client) prepare(ctx context.Context, given *Request) (*job, error) {
+// prepare checks a request and turns it into asynq's own script call. It
+// returns the key also with an error, as far as there is one.
+func (c *Client) prepare(ctx context.Context, given *Request) (string, *job, error) {
 	r, now := *given, c.now()
 	if r.in > 0 {
 		r.At = now.Add(r.in)
 	}
 	if err := r.validate(now); err != nil {
-		return nil, err
+		return r.Key, nil, err
 	}
 	if r.Key == "" {
 		id, err := uuid.NewV7()
 		if err != nil {
-			return nil, fmt.Errorf("generate a key: %w", err)
+			return "", nil, fmt.Errorf("generate a key: %w", err)
 		}
 		r.Key = id.String()
 	}
@@ -152,13 +152,14 @@ func (c *Client) prepare(ctx context.Context, given *Request) (*job, error) {
 	}
 	e, err := r.envelope(now)
 	if err != nil {
-		return nil, err
+		return r.Key, nil, err
 	}
 	payload, err := json.Marshal(e)
 	if err != nil {
-		return nil, fmt.Errorf("encode message %q: %w", r.Key, err)
+		return r.Key, nil, fmt.Errorf("encode message %q: %w", r.Key, err)
 	}
-	return c.composer.compose(ctx, r.Key, e, payload)
+	j, err := c.composer.compose(ctx, r.Key, e, payload)
+	return r.Key, j, err
 }
 
 func (r *Request) envelope(now time.Time) (*task.Envelope, error) {

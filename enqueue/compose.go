@@ -70,14 +70,13 @@ type job struct {
 type composer struct {
 	workspace string
 	asynq     *asynq.Client
+	recorder  *recorder
 	scripts   sync.Map // asynq's source -> [2]*redis.Script{guarded, bare}
 }
 
 func newComposer(rdb redis.UniversalClient, workspace string) *composer {
-	return &composer{
-		workspace: workspace,
-		asynq:     asynq.NewClientFromRedisClient(&recorder{UniversalClient: rdb}),
-	}
+	r := &recorder{UniversalClient: rdb}
+	return &composer{workspace: workspace, recorder: r, asynq: asynq.NewClientFromRedisClient(r)}
 }
 
 // compose lets asynq's client enqueue the task into the recorder.
@@ -137,10 +136,21 @@ type scriptCall struct {
 
 type callKey struct{}
 
-// recorder is a connection on which scripts are taken down instead of run.
-// Everything else passes through: asynq's client adds the queue to its list
-// of queues once.
-type recorder struct{ redis.UniversalClient }
+// recorder is a connection on which asynq's calls are taken down instead of
+// made. Nothing else of it is used.
+type recorder struct {
+	redis.UniversalClient
+
+	mu sync.Mutex
+	// queues are the entries of asynq's list of queues that are still to be
+	// made.
+	queues []queueEntry
+}
+
+type queueEntry struct {
+	key     string
+	members []any
+}
 
 // errNoScript makes go-redis send the script's source, which is wanted here.
 type errNoScript struct{ error }
@@ -163,4 +173,28 @@ func (r *recorder) Eval(ctx context.Context, source string, keys []string, args 
 	*call = scriptCall{source: source, keys: keys, args: args}
 	cmd.SetVal(int64(1))
 	return cmd
+}
+
+// SAdd is what asynq's client calls once for each queue. It believes that the
+// call was made, so publish makes it until it succeeds.
+func (r *recorder) SAdd(ctx context.Context, key string, members ...any) *redis.IntCmd {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.queues = append(r.queues, queueEntry{key, members})
+	return redis.NewIntCmd(ctx)
+}
+
+// publish adds new queues to asynq's list of them, where its web UI and its
+// inspector look. It comes before the first task of a queue.
+func (r *recorder) publish(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.queues) > 0 {
+		q := r.queues[0]
+		if err := r.UniversalClient.SAdd(ctx, q.key, q.members...).Err(); err != nil {
+			return fmt.Errorf("add to the list of queues: %w", err)
+		}
+		r.queues = r.queues[1:]
+	}
+	return nil
 }

@@ -21,6 +21,12 @@ const (
 
 // run enqueues the jobs and writes their results.
 func (c *Client) run(ctx context.Context, jobs []*job) {
+	if err := c.composer.recorder.publish(ctx); err != nil {
+		for _, j := range jobs {
+			j.fail(err)
+		}
+		return
+	}
 	enqueue := c.runGuarded
 	if _, cluster := c.rdb.(*redis.ClusterClient); cluster {
 		enqueue = c.runOnCluster
