@@ -87,7 +87,7 @@ func (m *Message) checkContent() error {
 }
 
 func (m *Message) checkInApp() error {
-	if err := require("body", m.Body, "an in-app message needs text"); err != nil {
+	if err := needed("body", m.Body, "an in-app message needs text"); err != nil {
 		return err
 	}
 	if m.Template != "" {
@@ -99,13 +99,13 @@ func (m *Message) checkInApp() error {
 }
 
 func (m *Message) checkEmail() error {
-	if err := require("subject", m.Subject, "an email needs a subject line"); err != nil {
+	if err := needed("subject", m.Subject, "an email needs a subject line"); err != nil {
 		return err
 	}
-	if err := require("body", m.Body, "an email needs text"); err != nil {
+	if err := needed("body", m.Body, "an email needs text"); err != nil {
 		return err
 	}
-	if err := require("template", m.Template, "plain or personal"); err != nil {
+	if err := needed("template", m.Template, "plain or personal"); err != nil {
 		return err
 	}
 	if err := m.checkStyle(); err != nil {
@@ -140,7 +140,7 @@ func (m *Message) checkTime() error {
 	return nil
 }
 
-func require(field, value, wayOut string) error {
+func needed(field, value, wayOut string) error {
 	if strings.TrimSpace(value) == "" {
 		return &ValidationError{Field: field, Reason: "is required: " + wayOut}
 	}

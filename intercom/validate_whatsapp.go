@@ -3,7 +3,7 @@ package intercom
 import "encoding/json"
 
 func (m *Message) checkWhatsApp() error {
-	if err := require("template", m.Template, "the name of an approved WhatsApp template"); err != nil {
+	if err := needed("template", m.Template, "the name of an approved WhatsApp template"); err != nil {
 		return err
 	}
 	if len(m.Components) == 0 {
@@ -46,5 +46,5 @@ func checkComponent(c json.RawMessage, path string) error {
 	if err := stringInto(&kind)(raw, path+".type"); err != nil {
 		return err
 	}
-	return require(path+".type", kind, "such as BODY")
+	return needed(path+".type", kind, "such as BODY")
 }
