@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -76,6 +77,12 @@ func (p *process) waitUntilReady(ctx context.Context, addr string) error {
 }
 
 func (p *process) ready(ctx context.Context, addr string) error {
+	// go-redis would log each refused connection.
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	_ = conn.Close()
 	info, err := ask(ctx, addr, "INFO")
 	if err != nil {
 		return err

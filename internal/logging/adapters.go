@@ -1,0 +1,50 @@
+package logging
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/hibiken/asynq"
+	"go.uber.org/zap"
+)
+
+// Asynq lets asynq write to log. Its info lines tell the stages of each start
+// and stop, of every server in the process, and become debug lines. Its fatal
+// lines become errors and do not end the process: that is for main to do.
+func Asynq(log *zap.Logger) asynq.Logger {
+	return asynqLogger{log.Named("asynq").Sugar()}
+}
+
+// AsynqLevel returns the level to give to asynq beside [Asynq]. It spares
+// asynq the lines that log would drop, and everybody asynq's own debug lines,
+// which come every second from a server that has nothing to do.
+func AsynqLevel(log *zap.Logger) asynq.LogLevel {
+	if log.Core().Enabled(zap.DebugLevel) {
+		return asynq.InfoLevel
+	}
+	return asynq.WarnLevel
+}
+
+type asynqLogger struct{ log *zap.SugaredLogger }
+
+func (l asynqLogger) Debug(args ...any) { l.log.Debug(args...) }
+func (l asynqLogger) Info(args ...any)  { l.log.Debug(args...) }
+func (l asynqLogger) Warn(args ...any)  { l.log.Warn(args...) }
+func (l asynqLogger) Error(args ...any) { l.log.Error(args...) }
+func (l asynqLogger) Fatal(args ...any) { l.log.Error(args...) }
+
+// RedisLogger is what go-redis' SetLogger takes.
+type RedisLogger struct{ log *zap.Logger }
+
+// Redis lets go-redis write to log, at debug: what fails comes back as an
+// error as well, and go-redis repeats itself while a server is away. SetLogger
+// is for the whole process, so only main should call it.
+func Redis(log *zap.Logger) RedisLogger { return RedisLogger{log.Named("redis")} }
+
+// Printf writes one line.
+func (l RedisLogger) Printf(_ context.Context, format string, v ...any) {
+	if l.log.Core().Enabled(zap.DebugLevel) {
+		l.log.Debug(strings.TrimPrefix(fmt.Sprintf(format, v...), "redis: "))
+	}
+}
