@@ -1,0 +1,78 @@
+// Package intercomtest is a fake Intercom for tests and local development: an
+// [http.Handler] with a workspace in memory. It answers as Intercom's
+// documentation says Intercom does, goes wrong on demand, and keeps a log of
+// what was created, when and how often, which is what a test of deliveries has
+// to look at.
+//
+// A test of a service starts it with [httptest.NewServer], points the service
+// at its URL, and asks the log:
+//
+//	fake := intercomtest.New(intercomtest.Config{Token: "secret"})
+//	defer fake.Close()
+//	server := httptest.NewServer(fake)
+//	defer server.Close()
+//
+// It shares no code with this module's client, so that a mistake of the one is
+// not also a mistake of the other.
+//
+// # What it answers
+//
+// POST /messages, POST /conversations/search, GET /conversations/{id}, GET /me,
+// POST /contacts and GET /contacts/{id}; everything else is a 404. Requests need
+// a bearer token, an Accept header that takes JSON, and with POST a Content-Type
+// of application/json. Without an Intercom-Version header the version is 2.14.
+//
+// Where the documentation leaves something open, the fake does this:
+//
+//   - A message without from comes from the first admin.
+//   - An unknown admin is a 404 whose error names the field from; an unknown
+//     contact is a 404 "User Not Found" without a field, and so is a lead that is
+//     addressed as a user.
+//   - A message has one conversation, which holds the contacts of to and cc.
+//   - A conversation's created_at is when it was opened, not the message's.
+//   - Search compares case only in fields other than source.body, and refuses
+//     a value of another type than the field's.
+//   - Search orders by created_at, the newest first.
+//   - Notifications about a conversation have the new part only.
+//   - Ids of two workspaces are the same, as they may be with Intercom.
+//
+// # Faults
+//
+// [Server.InjectFault] lets requests fail: answered with another status, slowly,
+// or not at all, before or after the message was created. This loses the answer
+// to the third message, which exists all the same:
+//
+//	fake.InjectFault(intercomtest.Fault{Nth: 3, Cut: intercomtest.CutAfterCreate})
+//
+// # Time
+//
+// [Server.RoundTripper] reaches the fake without a socket, so that everything
+// that waits can be tested in a bubble of [testing/synctest]. There the Server
+// must be created and closed within the bubble.
+//
+// # The control API
+//
+// A fake that runs as a server of its own is controlled under /_fake/, without
+// a token and outside the rate limit. Bodies are JSON, unknown fields are
+// refused with 400 and {"error": "…"}, and durations are strings such as "500ms".
+//
+//	GET    /_fake/log       {"arrived": 1, "created": […], "requests": […],
+//	                         "replies": […], "deliveries": […]}, with the fields
+//	                        of CreatedMessage, Request (and duration_ms),
+//	                        ReplyInfo and Delivery in snake_case.
+//	                        ?created=3&timeout=10s waits for three messages, or
+//	                        until the timeout (10 s by default) is over.
+//	POST   /_fake/contacts  {"id", "role", "name", "email", "phone",
+//	                         "external_id", "messageable_in",
+//	                         "unsubscribed_from_emails"}; 201 {"id": …}
+//	POST   /_fake/replies   {"message_id", "text", "contact_id"}; 201 with the
+//	                        reply. contact_id is the first recipient by default.
+//	POST   /_fake/faults    {"name", "method", "path", "contact", "nth", "every",
+//	                         "chance", "times", "latency", "status", "body",
+//	                         "no_body", "header", "no_rate_headers",
+//	                         "after_create", "cut"}, as in Fault; cut is
+//	                        "before_create", "after_create" or "in_body"; 201
+//	DELETE /_fake/faults    removes all faults; 204
+//	POST   /_fake/token     {"token"}; 204
+//	POST   /_fake/webhook   {"url"}; 204
+package intercomtest
