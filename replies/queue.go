@@ -45,3 +45,6 @@ func (q *AsynqQueue) QueueNotification(ctx context.Context, n *intercom.Notifica
 	}
 	return nil
 }
+
+// WebhookPath is where Intercom's notifications are received.
+const WebhookPath = "/webhooks/intercom"
