@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -200,5 +203,24 @@ func TestRateLimitHeadersAreReadTolerantly(t *testing.T) {
 				require.Equal(t, time.Date(2026, 11, 22, 15, 0, 0, 0, time.UTC), res.Date)
 			}
 		})
+	}
+}
+
+func TestAnEndlessAnswerIsNotReadToItsEnd(t *testing.T) {
+	t.Parallel()
+	for _, status := range []string{"200 OK", "500 Oops"} {
+		s := newRawServer(t, reading(func(c *net.TCPConn, _ <-chan struct{}) {
+			_, err := io.WriteString(c, "HTTP/1.1 "+status+"\r\n\r\n")
+			for err == nil {
+				_, err = c.Write(make([]byte, 64<<10))
+			}
+		}))
+		_, res, err := clientFor(t, s.url(), withTimeout(10*time.Second)).CreateMessage(t.Context(), hello())
+		require.Error(t, err)
+		require.NotErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, status[:3], strconv.Itoa(res.Status))
+		if res.Status != http.StatusOK {
+			require.False(t, requireAPIError(t, err).Listed)
+		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 // standIn answers as Intercom does.
 func standIn() *httptest.Server {
 	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, `{"type":"admin_message","id":"19","message_type":"inapp","body":"Your order is ready"}`)
+		_, _ = fmt.Fprint(w, `{"type":"admin_message","id":"19","message_type":"inapp","body":"Your order is ready"}`)
 	}))
 }
 

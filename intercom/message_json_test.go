@@ -146,8 +146,12 @@ func TestMessageInsideOtherJSONIsReadAsStrictly(t *testing.T) {
 func TestIDsAndTimesAreReadInEveryShape(t *testing.T) {
 	t.Parallel()
 	var v struct {
-		A, B, C intercom.ID
-		D, E, F intercom.UnixTime
+		A intercom.ID       `json:"A"`
+		B intercom.ID       `json:"B"`
+		C intercom.ID       `json:"C"`
+		D intercom.UnixTime `json:"D"`
+		E intercom.UnixTime `json:"E"`
+		F intercom.UnixTime `json:"F"`
 	}
 	require.NoError(t, json.Unmarshal([]byte(`{"A":"x","B":12,"C":null,"D":5,"E":"6","F":null}`), &v))
 	require.Equal(t, []intercom.ID{"x", "12", ""}, []intercom.ID{v.A, v.B, v.C})

@@ -40,7 +40,7 @@ func newRawServer(t *testing.T, serve func(s *rawServer, c *net.TCPConn, stop <-
 				return
 			}
 			conns.Go(func() {
-				defer c.Close()
+				defer func() { _ = c.Close() }()
 				serve(s, c.(*net.TCPConn), stop)
 			})
 		}

@@ -45,7 +45,8 @@ func fetch[T any](ctx context.Context, c *Client, r call) (*T, *Response, error)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer answer.Body.Close() //nolint:errcheck // everything that is wanted has been read
+	// All that is wanted has been read by then.
+	defer func() { _ = answer.Body.Close() }()
 
 	res := newResponse(answer)
 	body, err := readUpTo(answer.Body, r.limit)

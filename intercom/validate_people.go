@@ -34,7 +34,7 @@ func (m *Message) checkRecipients() error {
 			if len(list.of) > 1 {
 				path = at(path, i)
 			}
-			if err := r.checkText(path); err != nil {
+			if err := checkRecipientText(r, path); err != nil {
 				return err
 			}
 			if err := check(r, path); err != nil {
@@ -45,7 +45,7 @@ func (m *Message) checkRecipients() error {
 	return nil
 }
 
-func (r Recipient) checkText(path string) error {
+func checkRecipientText(r Recipient, path string) error {
 	switch {
 	case !utf8.ValidString(r.ID):
 		return notUTF8(path + ".id")
