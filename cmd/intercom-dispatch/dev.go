@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/intercom-dispatch/intercom-dispatch/intercom/intercomtest"
+	"github.com/intercom-dispatch/intercom-dispatch/internal/stack"
+	"github.com/intercom-dispatch/intercom-dispatch/worker"
+)
+
+type devCommand struct {
+	RedisAddr   string `default:"127.0.0.1:6380" placeholder:"ADDR" help:"Where the embedded Redis listens (${default})."`
+	FakeAddr    string `default:"127.0.0.1:8070" placeholder:"ADDR" help:"Where the fake Intercom listens (${default})."`
+	WebhookAddr string `env:"DISPATCH_WEBHOOK_ADDR" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Where the webhook receiver listens (${default})."`
+	AdminAddr   string `env:"DISPATCH_ADMIN_ADDR" default:"127.0.0.1:8090" placeholder:"ADDR" help:"Web UI, /healthz, /readyz and /metrics (${default})."`
+}
+
+const (
+	devToken  = "dev_token"
+	devSecret = "dev_secret" //nolint:gosec // Of a fake that listens on the loopback address.
+)
+
+func (c *devCommand) Run(ctx context.Context, p *program) error {
+	log, err := p.log()
+	if err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	s, err := stack.New(ctx, stack.Config{
+		RedisAddr: c.RedisAddr, FakeAddr: c.FakeAddr, WebhookAddr: c.WebhookAddr, Log: log,
+		Fake: intercomtest.Config{
+			Token: devToken, ClientSecret: devSecret, UnknownContacts: intercomtest.UnknownMessageable,
+		},
+		Worker: worker.Config{Metrics: registry},
+	})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	ui, err := stackUI(s)
+	if err != nil {
+		return err
+	}
+	defer ui.Close() //nolint:errcheck // The process ends.
+	c.introduce(p, s)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.Run(ctx) })
+	g.Go(func() error {
+		return serveAdmin(ctx, c.AdminAddr, adminParts{ui: ui, registry: registry, redis: s.Redis, log: log})
+	})
+	return g.Wait()
+}
+
+func (c *devCommand) introduce(p *program, s *stack.Stack) {
+	fmt.Fprintf(p.stdout, `Everything is up, in memory, until you press Ctrl-C.
+
+  export REDIS_URL=redis://%s/0          for enqueue, message get, replies tail, and your service
+  export INTERCOM_BASE_URL=%s   the fake Intercom
+  export INTERCOM_ACCESS_TOKEN=%s
+  export INTERCOM_CLIENT_SECRET=%s
+
+  web UI             http://%s/
+  what was created   curl %s/_fake/log
+
+In the fake Intercom every contact exists; appears-in-5s-NAME is not there for 5 s, never-NAME never.
+`, s.RedisAddr, s.FakeURL, devToken, devSecret, c.AdminAddr, s.FakeURL)
+}
