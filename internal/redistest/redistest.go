@@ -42,7 +42,7 @@ func Each(t *testing.T, run func(t *testing.T, s *Server)) {
 	t.Helper()
 	t.Run("miniredis", func(t *testing.T) {
 		t.Parallel()
-		run(t, startMini(t))
+		run(t, Mini(t))
 	})
 	t.Run("redis-server", func(t *testing.T) {
 		t.Parallel()
@@ -68,7 +68,9 @@ func Start(tb testing.TB, o Options) *Server {
 	return &Server{Addr: r.addr(), tb: tb, real: r}
 }
 
-func startMini(tb testing.TB) *Server {
+// Mini runs a miniredis until the test ends, for tests of what no Redis could
+// do differently.
+func Mini(tb testing.TB) *Server {
 	tb.Helper()
 	m := miniredis.RunT(tb)
 	m.ClockTTL(true)
