@@ -13,6 +13,10 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"github.com/intercom-dispatch/intercom-dispatch/internal/logging"
 )
 
 // version is set by the linker in released builds.
@@ -101,6 +105,9 @@ func run(ctx context.Context, args []string, p *program) int {
 		return p.failed(&exitError{exitUsage, fmt.Errorf("%w; see intercom-dispatch --help", err)})
 	}
 	p.logLevel, p.logFormat = cli.LogLevel, cli.LogForm
+	// go-redis reports errors to its callers as well; its own lines on standard
+	// error would only stand between ours.
+	redis.SetLogger(logging.Redis(zap.NewNop()))
 	return p.failed(command.Run())
 }
 

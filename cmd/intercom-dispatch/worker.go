@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/intercom-dispatch/intercom-dispatch/intercom"
+	"github.com/intercom-dispatch/intercom-dispatch/internal/logging"
+	"github.com/intercom-dispatch/intercom-dispatch/ledger"
+	"github.com/intercom-dispatch/intercom-dispatch/replies"
+	"github.com/intercom-dispatch/intercom-dispatch/worker"
+)
+
+type workerCommand struct {
+	redisOptions    `embed:""`
+	intercomOptions `embed:""`
+	adminOptions    `embed:""`
+	webhookOptions  `embed:""`
+
+	Concurrency    int           `env:"DISPATCH_CONCURRENCY" default:"64" placeholder:"N" help:"Messages that are delivered at a time (${default})."`
+	RequestTimeout time.Duration `env:"DISPATCH_REQUEST_TIMEOUT" default:"30s" placeholder:"DURATION" help:"Limit for one request to Intercom (${default})."`
+	ContactWait    time.Duration `env:"DISPATCH_CONTACT_WAIT" default:"15m" placeholder:"DURATION" help:"How long a contact that Intercom does not know may yet appear (${default})."`
+	GiveUpAfter    time.Duration `env:"DISPATCH_GIVE_UP_AFTER" default:"24h" placeholder:"DURATION" help:"How long a message that Intercom does not take is tried (${default})."`
+	IfUncertain    string        `env:"DISPATCH_IF_UNCERTAIN" enum:"resend,hold" default:"resend" placeholder:"resend|hold" help:"What happens when an attempt may or may not have created the message (${default})."`
+
+	Webhook bool `help:"Receive webhook notifications in the same process."`
+	Monitor bool `help:"Serve the web UI in the same process, at --admin-addr."`
+}
+
+func (c *workerCommand) Run(ctx context.Context, p *program) error {
+	log, err := p.log()
+	if err != nil {
+		return err
+	}
+	if c.Webhook {
+		if _, err := c.secrets(); err != nil {
+			return &exitError{exitUsage, err}
+		}
+	}
+	client, err := c.client(c.RequestTimeout, c.Concurrency)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	// One connection for each delivery, and some for asynq itself.
+	conn, err := c.connect(ctx, c.Concurrency+20)
+	if err != nil {
+		return err
+	}
+	defer conn.close()
+	registry := newRegistry()
+	w, err := c.worker(conn, client, log, registry)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	matcher, err := replies.NewMatcher(replies.MatcherConfig{
+		Redis: conn.client, Workspace: c.Workspace, RecordTTL: c.RecordTTL,
+		Log: log, AsynqLog: logging.Asynq(log), Metrics: registry,
+	})
+	if err != nil {
+		return err
+	}
+	c.logConfig(log)
+	c.introduce(ctx, client, log)
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return w.Run(ctx) })
+	g.Go(func() error { return matcher.Run(ctx) })
+	if c.Webhook {
+		g.Go(func() error { return c.webhookOptions.serve(ctx, conn, c.Workspace, log) })
+	}
+	g.Go(func() error { return c.adminOptions.serve(ctx, conn, c.Workspace, c.Monitor, registry, log) })
+	err = g.Wait()
+	log.Info("worker stopped", zap.Error(err))
+	return err
+}
+
+func (c *workerCommand) worker(conn *connection, client *intercom.Client, log *zap.Logger, r prometheus.Registerer) (*worker.Worker, error) {
+	return worker.New(worker.Config{
+		Redis: conn.client, Intercom: client, Workspace: c.Workspace,
+		Concurrency: c.Concurrency, RequestTimeout: c.RequestTimeout, ContactWait: &c.ContactWait,
+		GiveUpAfter: c.GiveUpAfter, IfUncertain: ledger.Policy(c.IfUncertain), RecordTTL: c.RecordTTL,
+		Log: log, AsynqLog: logging.Asynq(log), Metrics: r,
+	})
+}
+
+func (c *workerCommand) logConfig(log *zap.Logger) {
+	log.Info("worker starting",
+		zap.String("version", buildVersion()), zap.String("workspace", c.Workspace),
+		zap.Int("concurrency", c.Concurrency), zap.Duration("request_timeout", c.RequestTimeout),
+		zap.Duration("contact_wait", c.ContactWait), zap.Duration("give_up_after", c.GiveUpAfter),
+		zap.String("if_uncertain", c.IfUncertain), zap.Duration("record_ttl", c.RecordTTL),
+		zap.String("intercom_region", c.Region), zap.String("intercom_base_url", c.BaseURL),
+		zap.String("intercom_version", c.Version), zap.Bool("intercom_token_configured", true),
+		zap.String("admin_addr", c.AdminAddr), zap.Bool("webhook", c.Webhook), zap.Bool("monitor", c.Monitor),
+	)
+}
+
+// introduce logs whose token it is. A token that does not work is no reason
+// not to start: it may be mended while the worker runs.
+func (c *workerCommand) introduce(ctx context.Context, client *intercom.Client, log *zap.Logger) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	me, _, err := client.Me(ctx)
+	if err != nil {
+		if !errors.Is(err, context.Canceled) {
+			log.Error("the Intercom token was not confirmed; messages will wait", zap.Error(err))
+		}
+		return
+	}
+	log.Info("Intercom workspace", zap.String("app_id", me.App.IDCode), zap.String("app_name", me.App.Name),
+		zap.String("app_region", me.App.Region), zap.String("admin_id", string(me.ID)))
+}
