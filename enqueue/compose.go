@@ -86,7 +86,7 @@ func (c *composer) compose(ctx context.Context, key string, e *task.Envelope, pa
 		asynq.MaxRetry(task.MaxRetry), asynq.Timeout(task.Timeout),
 	}
 	if e.At > 0 {
-		opts = append(opts, asynq.ProcessAt(ceilSecond(time.UnixMilli(e.At))))
+		opts = append(opts, asynq.ProcessAt(task.CeilSecond(time.UnixMilli(e.At))))
 	}
 	call := &scriptCall{}
 	if _, err := c.asynq.EnqueueContext(context.WithValue(ctx, callKey{}, call),
@@ -117,15 +117,6 @@ func (c *composer) wrap(source string) [2]*redis.Script {
 
 // taskKey is asynq's name for the key of a task (v0.26: base.TaskKey).
 func taskKey(queue, id string) string { return "asynq:{" + queue + "}:t:" + id }
-
-// ceilSecond rounds up to whole seconds, to which asynq cuts the times of
-// delayed tasks: cut, they would run up to a second early.
-func ceilSecond(t time.Time) time.Time {
-	if c := t.Truncate(time.Second); !c.Equal(t) {
-		return c.Add(time.Second)
-	}
-	return t
-}
 
 // scriptCall is a call of a script that the recorder took down.
 type scriptCall struct {

@@ -2,7 +2,6 @@ package enqueue
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -50,12 +49,4 @@ func repeatOwn(t *testing.T, s *redistest.Server) {
 		require.NoError(t, result.Err)
 		require.Equal(t, Enqueued, result.Status)
 	}
-}
-
-func TestCeilSecond(t *testing.T) {
-	t.Parallel()
-	whole := time.Unix(1_700_000_000, 0)
-	require.Equal(t, whole, ceilSecond(whole))
-	require.Equal(t, whole.Add(time.Second), ceilSecond(whole.Add(1)))
-	require.Equal(t, whole.Add(time.Second), ceilSecond(whole.Add(time.Second-1)))
 }

@@ -55,9 +55,17 @@ func (w *Worker) afterBegin(d *delivery, a *ledger.Attempt) error {
 	}
 }
 
-// refused ends a task whose message is to be sent no more.
+// refused ends a task whose message is to be sent no more. One whose message
+// another attempt has in hand comes back: asynq may have given the same task to
+// two workers, and ending it for one would take it from the other.
 func (w *Worker) refused(log *zap.Logger, s ledger.State) error {
 	switch s {
+	case ledger.Sending, ledger.Waiting, ledger.Uncertain:
+		log.Info("another attempt has the message")
+		return &snoozeError{until: w.now().Add(time.Second), reason: "another attempt has the message"}
+	case ledger.Failed:
+		log.Info("message has failed")
+		return archived("failed in another attempt")
 	case ledger.Expired:
 		log.Info("expired")
 		w.metrics.messages.WithLabelValues(string(s)).Inc()

@@ -25,6 +25,8 @@ type delivery struct {
 	outcome    outcome
 	answeredAt time.Time
 	took       time.Duration
+	// backAt is when the task comes back, by the worker's clock.
+	backAt time.Time
 }
 
 // stage is a step of a delivery. nil goes on to the next; an error ends the

@@ -68,14 +68,15 @@ func classify(created *intercom.CreatedMessage, resp *intercom.Response, err err
 		o.kind, o.err.Code = KindSentUnknownID, "unusable_answer"
 	case errors.As(err, &invalid):
 		o.kind, o.err.Code = KindRefused, "invalid"
+	case errors.Is(err, intercom.ErrNoToken):
+		o.kind, o.err.Code = KindBlocked, "no_token"
 	case errors.As(err, &transport) && !transport.MaybeSent:
 		o.kind, o.err.Code = KindNotSent, "not_reached"
 	case errors.As(err, &transport):
 		o.kind, o.err.Code = KindUncertain, "no_answer"
 	default:
-		// The client returns other errors only before a request: no token, or
-		// a message that cannot be encoded.
-		o.kind, o.err.Code = KindBlocked, "no_request"
+		// Not one of the client's own errors. Nothing is known of it.
+		o.kind, o.err.Code = KindUncertain, "unknown"
 	}
 	return o
 }
