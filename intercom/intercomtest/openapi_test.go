@@ -76,10 +76,10 @@ func TestEveryErrorIsAsDescribed(t *testing.T) {
 		}, 403},
 	}
 	for _, version := range describedVersions {
+		d := openapitest.Load(t, version)
 		for name, tt := range tests {
 			t.Run(version+" "+name, func(t *testing.T) {
 				t.Parallel()
-				d := openapitest.Load(t, version)
 				f := newFake(t, intercomtest.Config{})
 				req := f.request(tt.method, tt.path, tt.body)
 				if tt.change != nil {
