@@ -143,14 +143,14 @@ type queueEntry struct {
 	members []any
 }
 
-// errNoScript makes go-redis send the script's source, which is wanted here.
-type errNoScript struct{ error }
+// noScriptError makes go-redis send the script's source, which is wanted here.
+type noScriptError struct{ error }
 
-func (errNoScript) RedisError() {}
+func (noScriptError) RedisError() {}
 
 func (r *recorder) EvalSha(ctx context.Context, _ string, _ []string, _ ...any) *redis.Cmd {
 	cmd := redis.NewCmd(ctx)
-	cmd.SetErr(errNoScript{errors.New("NOSCRIPT recorded")})
+	cmd.SetErr(noScriptError{errors.New("NOSCRIPT recorded")})
 	return cmd
 }
 

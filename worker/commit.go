@@ -64,15 +64,12 @@ func (w *Worker) commitSent(ctx context.Context, d *delivery) error {
 
 func (w *Worker) afterCommit(ctx context.Context, d *delivery, next ledger.Outcome) error {
 	reason := reasonText(next.Error)
-	switch next.State {
-	case ledger.Failed:
+	if next.State == ledger.Failed {
 		w.metrics.messages.WithLabelValues(string(ledger.Failed)).Inc()
 		return archived(reason)
-	case ledger.Uncertain:
-		if d.policy(w.cfg.IfUncertain) == ledger.Hold {
-			return w.hold(ctx, d)
-		}
-	default:
+	}
+	if next.State == ledger.Uncertain && d.policy(w.cfg.IfUncertain) == ledger.Hold {
+		return w.hold(ctx, d)
 	}
 	return &snoozeError{until: d.backAt, reason: reason}
 }

@@ -30,7 +30,7 @@ type archivedError struct{ reason string }
 func (e *archivedError) Error() string { return e.reason }
 
 // Is makes it asynq's SkipRetry without that error's text.
-func (e *archivedError) Is(target error) bool { return target == asynq.SkipRetry } //nolint:errorlint // This is what errors.Is calls.
+func (e *archivedError) Is(target error) bool { return target == asynq.SkipRetry }
 
 func archived(reason string) error { return &archivedError{reason} }
 
@@ -39,9 +39,8 @@ func archived(reason string) error { return &archivedError{reason} }
 // waits up to a second too short: so the sum is made a whole second.
 func retryDelay(now func() time.Time, err error) time.Duration {
 	at := now()
-	var snooze *snoozeError
-	until := at.Add(time.Second + rand.N(4*time.Second))
-	if errors.As(err, &snooze) {
+	until := at.Add(time.Second + rand.N(4*time.Second)) //nolint:gosec // Spreads load, hides nothing.
+	if snooze, ok := errors.AsType[*snoozeError](err); ok {
 		until = snooze.until
 	}
 	whole := task.CeilSecond(until)
