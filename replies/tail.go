@@ -64,10 +64,10 @@ func Tail(ctx context.Context, rdb redis.UniversalClient, workspace string, o Ta
 
 // unlessEnded drops an error that the end of the context has caused.
 func unlessEnded(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // passOn calls each with the events and returns the id of the last one.
