@@ -27,8 +27,9 @@ func (w *Worker) commit(ctx context.Context, d *delivery) error {
 	if err != nil {
 		return err
 	}
+	verdict := w.afterCommit(ctx, d, &next)
 	w.report(d, next)
-	return w.afterCommit(ctx, d, next)
+	return verdict
 }
 
 // next decides about the message by Redis' clock, which the record's times are
@@ -62,14 +63,20 @@ func (w *Worker) commitSent(ctx context.Context, d *delivery) error {
 	return errDone
 }
 
-func (w *Worker) afterCommit(ctx context.Context, d *delivery, next ledger.Outcome) error {
+// afterCommit returns what asynq is told. It holds the message where no next
+// attempt may be made.
+func (w *Worker) afterCommit(ctx context.Context, d *delivery, next *ledger.Outcome) error {
 	reason := reasonText(next.Error)
 	if next.State == ledger.Failed {
 		w.metrics.messages.WithLabelValues(string(ledger.Failed)).Inc()
 		return archived(reason)
 	}
-	if next.State == ledger.Uncertain && d.policy(w.cfg.IfUncertain) == ledger.Hold {
-		return w.hold(ctx, d)
+	if next.State == ledger.Uncertain && (next.NextAttemptAt.IsZero() || d.policy(w.cfg.IfUncertain) == ledger.Hold) {
+		if err := w.hold(ctx, d); err != nil {
+			return err
+		}
+		next.State, next.NextAttemptAt = ledger.Held, time.Time{}
+		return archived(heldReason)
 	}
 	return &snoozeError{until: d.backAt, reason: reason}
 }

@@ -91,7 +91,7 @@ func TestATaskThatCannotBeReadIsArchivedWithoutItsText(t *testing.T) {
 		for id, payload := range map[string]string{
 			"no-json":    text,
 			"wrong-type": `{"token":"t","message":{"message_type":"in_app","body":["` + text + `"]}}`,
-			"unknown":    `{"token":"t","message":{"` + text + `":1}}`,
+			"unknown":    `{"token":"t","message":{"emoji":"` + text + `"}}`,
 			"nothing":    `{"token":"t"}`,
 		} {
 			_, err := client.Enqueue(asynq.NewTask(task.TypeMessage, []byte(payload)),

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -204,10 +205,12 @@ func (b *bundle) waitState(key string, want ledger.State) *ledger.Record {
 	b.t.Helper()
 	var r *ledger.Record
 	var err error
-	require.Eventually(b.t, func() bool {
+	if !assert.Eventually(b.t, func() bool {
 		r, err = b.producer.Get(b.t.Context(), key)
 		return err == nil && r.State == want
-	}, patience, 10*time.Millisecond, "%s does not become %s: %v %+v", key, want, err, r)
+	}, patience, 10*time.Millisecond, "%s does not become %s", key, want) {
+		b.t.Fatalf("it is %+v (%v)", r, err)
+	}
 	return r
 }
 
