@@ -147,13 +147,15 @@ func kindOfNotFound(e *intercom.APIError) Kind {
 }
 
 // kindOfForbidden tells a contact that may not be written to, such as one that
-// has unsubscribed from emails, from a token or plan that may not write.
+// has unsubscribed from emails, from a token or plan that may not write. When
+// in doubt it is the latter: messages that wait are seen and lose nothing,
+// while a sentence such as "please contact support" would fail all of them.
 func kindOfForbidden(e *intercom.APIError) Kind {
 	if !e.Listed || e.Code() == "api_plan_restricted" || strings.HasPrefix(e.Code(), "token_") {
 		return KindBlocked
 	}
 	m := strings.ToLower(e.Message())
-	for _, word := range []string{"unsubscribed", "contact", "recipient", "user"} {
+	for _, word := range []string{"unsubscribed", "opted out", "contact has", "contact is", "contact cannot", "recipient"} {
 		if strings.Contains(m, word) {
 			return KindRefused
 		}
