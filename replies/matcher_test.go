@@ -277,6 +277,18 @@ func TestAReplyBecomesAnEventWithTheProducersData(t *testing.T) {
 	})
 }
 
+// TestAReplyIsMatchedOnACluster is there because a script on a cluster may only
+// touch one slot.
+func TestAReplyIsMatchedOnACluster(t *testing.T) {
+	t.Parallel()
+	m := newMatching(t, redistest.Start(t, redistest.Options{Cluster: true}))
+	m.follow()
+	m.run()
+	info := m.reply(m.sent("k"), answer)
+	require.Equal(t, info.PartID, m.event().PartID)
+	m.waitTask(info.NotificationID, gone)
+}
+
 func TestANotificationThatComesAgainIsNoNewEvent(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, m *matching) {

@@ -139,6 +139,30 @@ func TestSeveralWorkersDeliverEachMessageOnce(t *testing.T) {
 	})
 }
 
+// TestDeliversOnACluster is there because a script on a cluster may only touch
+// one slot.
+func TestDeliversOnACluster(t *testing.T) {
+	t.Parallel()
+	b := setup(t, redistest.Start(t, redistest.Options{Cluster: true}), intercomtest.Config{})
+	b.fail("held", intercomtest.Fault{Status: 500})
+	b.fail("failed", intercomtest.Fault{Status: 422})
+	b.fail("waiting", intercomtest.Fault{Status: 503, Times: 1})
+	b.run(holding)
+	for key, p := range map[string]enqueue.Priority{
+		"sent": enqueue.High, "held": enqueue.Normal, "failed": enqueue.Bulk, "waiting": enqueue.High,
+	} {
+		b.enqueue(key, enqueue.WithPriority(p))
+	}
+	b.waitState("held", ledger.Held)
+	b.waitState("failed", ledger.Failed)
+	for _, key := range []string{"sent", "waiting"} {
+		r := b.waitState(key, ledger.Sent)
+		byID, err := b.producer.ByMessageID(t.Context(), r.MessageID)
+		require.NoError(t, err)
+		require.Equal(t, key, byID.Key)
+	}
+}
+
 // TestKeepsTheTextWhileItMayBeNeeded is the other half of the first test: the
 // search finds what it looks for.
 func TestKeepsTheTextWhileItMayBeNeeded(t *testing.T) {

@@ -167,7 +167,7 @@ func TestResendIsGivenUpInTheEnd(t *testing.T) {
 	})
 }
 
-// TestWithHoldALostRecordIsNotSentAgain plays a Redis that forgets the record
+// TestALostRecordDoesNotLoseTheMessage plays a Redis that forgets the record
 // while its request is under way, as a failover to a lagging replica does.
 func TestALostRecordDoesNotLoseTheMessage(t *testing.T) {
 	t.Parallel()
@@ -197,7 +197,7 @@ func TestALostRecordDoesNotLoseTheMessage(t *testing.T) {
 	})
 }
 
-// TestARefusalWithTheTextIsNotASecret makes sure that the search for leaks
+// TestIntercomsWordsAreKept makes sure that the search for leaks
 // would find one: Intercom's own words are kept.
 func TestIntercomsWordsAreKept(t *testing.T) {
 	t.Parallel()
