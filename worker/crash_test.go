@@ -139,7 +139,7 @@ func TestATaskOfADeadWorkerComesBack(t *testing.T) {
 func TestADelayedCommitIsMadeWhenRedisIsBack(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t, redistest.Options{AppendOnly: true, Fsync: "always"})
-	b := setup(t, s, intercomtest.Config{})
+	b := setup(t, s)
 	b.fail("ada", intercomtest.Fault{Latency: time.Second})
 	b.run(func(c *worker.Config) { c.CommitTimeout = 20 * time.Second })
 	b.enqueue("ada", enqueue.IfUncertain(enqueue.Hold))

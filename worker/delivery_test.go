@@ -143,7 +143,7 @@ func TestSeveralWorkersDeliverEachMessageOnce(t *testing.T) {
 // one slot.
 func TestDeliversOnACluster(t *testing.T) {
 	t.Parallel()
-	b := setup(t, redistest.Start(t, redistest.Options{Cluster: true}), intercomtest.Config{})
+	b := setup(t, redistest.Start(t, redistest.Options{Cluster: true}))
 	b.fail("held", intercomtest.Fault{Status: 500})
 	b.fail("failed", intercomtest.Fault{Status: 422})
 	b.fail("waiting", intercomtest.Fault{Status: 503, Times: 1})
@@ -167,7 +167,7 @@ func TestDeliversOnACluster(t *testing.T) {
 // search finds what it looks for.
 func TestKeepsTheTextWhileItMayBeNeeded(t *testing.T) {
 	t.Parallel()
-	b := setup(t, redistest.Mini(t), intercomtest.Config{})
+	b := setup(t, redistest.Mini(t))
 	b.enqueue("later", enqueue.In(time.Hour))
 	require.NotEmpty(t, b.holding(confidential))
 }

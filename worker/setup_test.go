@@ -75,17 +75,16 @@ func onEach(t *testing.T, run func(*testing.T, *bundle)) {
 	t.Helper()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		t.Helper()
-		run(t, setup(t, s, intercomtest.Config{}))
+		run(t, setup(t, s))
 	})
 }
 
-// setup returns a bundle whose fake knows every contact, unless fake says
-// otherwise.
-func setup(t *testing.T, s *redistest.Server, fake intercomtest.Config) *bundle {
+// setup returns a bundle whose fake knows every contact but those whose ids
+// say otherwise.
+func setup(t *testing.T, s *redistest.Server) *bundle {
 	t.Helper()
-	fake.Token = token
-	fake.UnknownContacts = intercomtest.UnknownMessageable
-	b := &bundle{Server: intercomtest.New(fake), t: t, redis: s, rdb: s.Client(t)}
+	fake := intercomtest.New(intercomtest.Config{Token: token, UnknownContacts: intercomtest.UnknownMessageable})
+	b := &bundle{Server: fake, t: t, redis: s, rdb: s.Client(t)}
 	t.Cleanup(b.Close)
 	web := httptest.NewServer(b.Server)
 	t.Cleanup(web.Close)

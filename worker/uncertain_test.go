@@ -201,7 +201,7 @@ func TestALostRecordDoesNotLoseTheMessage(t *testing.T) {
 // would find one: Intercom's own words are kept.
 func TestIntercomsWordsAreKept(t *testing.T) {
 	t.Parallel()
-	b := setup(t, redistest.Mini(t), intercomtest.Config{})
+	b := setup(t, redistest.Mini(t))
 	b.fail("ada", intercomtest.Fault{Status: 422, Body: listing("c", "says Intercom")})
 	b.run()
 	b.enqueue("ada")

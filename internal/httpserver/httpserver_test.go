@@ -30,10 +30,11 @@ func serve(t *testing.T, h http.HandlerFunc, log *zap.Logger) (addr string, stop
 }
 
 // get makes a request on a connection of its own.
-func get(t *testing.T, addr string) (string, error) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr, nil)
-	require.NoError(t, err)
+func get(ctx context.Context, addr string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr, nil)
+	if err != nil {
+		return "", err
+	}
 	tr := &http.Transport{DisableKeepAlives: true}
 	resp, err := tr.RoundTrip(req)
 	if err != nil {
@@ -69,7 +70,7 @@ func TestServesUntilTheContextEndsAndFinishesWhatIsUnderWay(t *testing.T) {
 	}
 	answered := make(chan answer, 1)
 	go func() {
-		body, err := get(t, addr)
+		body, err := get(t.Context(), addr)
 		answered <- answer{body, err}
 	}()
 	<-begun
@@ -96,7 +97,7 @@ func TestServesUntilTheContextEndsAndFinishesWhatIsUnderWay(t *testing.T) {
 func TestAnIdleServerEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	addr, stop, done := serve(t, func(http.ResponseWriter, *http.Request) {}, zap.NewNop())
-	_, err := get(t, addr)
+	_, err := get(t.Context(), addr)
 	require.NoError(t, err)
 	start := time.Now()
 	stop()
@@ -129,7 +130,7 @@ func TestAPanicOfAHandlerIsLogged(t *testing.T) {
 	t.Parallel()
 	core, logs := observer.New(zap.InfoLevel)
 	addr, stop, done := serve(t, func(http.ResponseWriter, *http.Request) { panic("oh no") }, zap.New(core))
-	_, err := get(t, addr)
+	_, err := get(t.Context(), addr)
 	require.Error(t, err)
 	stop()
 	require.NoError(t, end(t, done))
