@@ -32,7 +32,8 @@ var errUnknownMessage = errors.New("the conversation's message is not known, or 
 // MatcherConfig configures a Matcher.
 type MatcherConfig struct {
 	// Redis holds the queues and the ledger. Required; stays the caller's to
-	// close.
+	// close, after Run has returned: asynq panics when it loses its
+	// subscription that way.
 	Redis redis.UniversalClient
 	// Workspace is ledger.DefaultWorkspace if empty.
 	Workspace string

@@ -38,7 +38,8 @@ const leaseMargin = 5 * time.Second
 // Config configures a Worker. Zero durations and numbers mean the defaults.
 type Config struct {
 	// Redis holds the queues and the ledger. Its pool should have at least
-	// Concurrency connections. Required; stays the caller's to close.
+	// Concurrency connections. Required; stays the caller's to close, after Run
+	// has returned: asynq panics when it loses its subscription that way.
 	Redis redis.UniversalClient
 	// Intercom sends the messages. Required.
 	Intercom MessageCreator

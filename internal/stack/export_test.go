@@ -1,0 +1,4 @@
+package stack
+
+// FailFake takes the fake Intercom's listener away.
+func (s *Stack) FailFake() { _ = s.fakeLn.Close() }
