@@ -33,7 +33,7 @@ func (c *devCommand) Run(ctx context.Context, p *program) error {
 	s, err := stack.New(ctx, stack.Config{
 		RedisAddr: c.RedisAddr, FakeAddr: c.FakeAddr, WebhookAddr: c.WebhookAddr, Log: log,
 		Fake: intercomtest.Config{
-			Token: devToken, ClientSecret: devSecret, UnknownContacts: intercomtest.UnknownMessageable,
+			Token: devToken, ClientSecret: devSecret, UnknownContacts: intercomtest.UnknownMessageable, AnyAdmin: true,
 		},
 		Worker: worker.Config{Metrics: registry},
 	})
