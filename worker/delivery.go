@@ -35,7 +35,7 @@ type stage func(context.Context, *delivery) error
 
 // stages is the order of a delivery.
 func (w *Worker) stages() []stage {
-	return []stage{w.permit, w.begin, w.send, w.commit}
+	return []stage{w.due, w.permit, w.begin, w.send, w.commit}
 }
 
 // ProcessTask delivers the message of a task. It is called by asynq.
