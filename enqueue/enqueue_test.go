@@ -30,13 +30,9 @@ type bundle struct {
 
 func onEach(t *testing.T, run func(*bundle)) {
 	t.Helper()
-	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+	redistest.EachAndCluster(t, func(t *testing.T, s *redistest.Server) {
 		t.Helper()
 		run(newBundle(t, s))
-	})
-	t.Run("cluster", func(t *testing.T) {
-		t.Parallel()
-		run(newBundle(t, redistest.Start(t, redistest.Options{Cluster: true})))
 	})
 }
 

@@ -24,17 +24,13 @@ type bundle struct {
 	ctx context.Context //nolint:containedctx // the test's
 }
 
-// onEach runs a test on miniredis, on a real server and on a cluster, where a
-// script may only touch the keys it names, in one slot.
+// onEach runs a test on every kind of Redis, and on one to which each script is
+// sent twice.
 func onEach(t *testing.T, run func(*bundle)) {
 	t.Helper()
-	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+	redistest.EachAndCluster(t, func(t *testing.T, s *redistest.Server) {
 		t.Helper()
 		run(newBundle(t, s))
-	})
-	t.Run("cluster", func(t *testing.T) {
-		t.Parallel()
-		run(newBundle(t, redistest.Start(t, redistest.Options{Cluster: true})))
 	})
 	// go-redis sends a command again when the connection breaks before the
 	// answer: everything must look the same then.
