@@ -64,9 +64,9 @@ func New(rdb redis.UniversalClient, cfg Config) (*Client, error) {
 type Status string
 
 const (
-	// Enqueued: the message is in Redis and will be sent.
+	// Enqueued says that the message is in Redis and will be sent.
 	Enqueued Status = "enqueued"
-	// Duplicate: the same message was enqueued under this key before.
+	// Duplicate says that the same message was enqueued under this key before.
 	Duplicate Status = "duplicate"
 )
 

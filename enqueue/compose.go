@@ -86,7 +86,8 @@ func (c *composer) compose(ctx context.Context, key string, e *task.Envelope, pa
 		asynq.MaxRetry(task.MaxRetry), asynq.Timeout(task.Timeout),
 	}
 	if e.At > 0 {
-		opts = append(opts, asynq.ProcessAt(ceilSecond(time.UnixMilli(e.At))))
+		// asynq would cut the time by itself; the worker waits for the rest.
+		opts = append(opts, asynq.ProcessAt(time.UnixMilli(e.At).Truncate(time.Second)))
 	}
 	call := &scriptCall{}
 	if _, err := c.asynq.EnqueueContext(context.WithValue(ctx, callKey{}, call),
@@ -118,15 +119,6 @@ func (c *composer) wrap(source string) [2]*redis.Script {
 // taskKey is asynq's name for the key of a task (v0.26: base.TaskKey).
 func taskKey(queue, id string) string { return "asynq:{" + queue + "}:t:" + id }
 
-// ceilSecond rounds up to whole seconds, to which asynq cuts the times of
-// delayed tasks: cut, they would run up to a second early.
-func ceilSecond(t time.Time) time.Time {
-	if c := t.Truncate(time.Second); !c.Equal(t) {
-		return c.Add(time.Second)
-	}
-	return t
-}
-
 // scriptCall is a call of a script that the recorder took down.
 type scriptCall struct {
 	source string
@@ -152,14 +144,14 @@ type queueEntry struct {
 	members []any
 }
 
-// errNoScript makes go-redis send the script's source, which is wanted here.
-type errNoScript struct{ error }
+// noScriptError makes go-redis send the script's source, which is wanted here.
+type noScriptError struct{ error }
 
-func (errNoScript) RedisError() {}
+func (noScriptError) RedisError() {}
 
 func (r *recorder) EvalSha(ctx context.Context, _ string, _ []string, _ ...any) *redis.Cmd {
 	cmd := redis.NewCmd(ctx)
-	cmd.SetErr(errNoScript{errors.New("NOSCRIPT recorded")})
+	cmd.SetErr(noScriptError{errors.New("NOSCRIPT recorded")})
 	return cmd
 }
 

@@ -2,7 +2,6 @@ package enqueue
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -28,11 +27,7 @@ func TestTaskKeyIsAsynqs(t *testing.T) {
 // breaks before the answer: it sends the script again.
 func TestARepeatOfOurOwnIsNoDuplicate(t *testing.T) {
 	t.Parallel()
-	redistest.Each(t, func(t *testing.T, s *redistest.Server) { repeatOwn(t, s) })
-	t.Run("cluster", func(t *testing.T) {
-		t.Parallel()
-		repeatOwn(t, redistest.Start(t, redistest.Options{Cluster: true}))
-	})
+	redistest.EachAndCluster(t, repeatOwn)
 }
 
 func repeatOwn(t *testing.T, s *redistest.Server) {
@@ -50,12 +45,4 @@ func repeatOwn(t *testing.T, s *redistest.Server) {
 		require.NoError(t, result.Err)
 		require.Equal(t, Enqueued, result.Status)
 	}
-}
-
-func TestCeilSecond(t *testing.T) {
-	t.Parallel()
-	whole := time.Unix(1_700_000_000, 0)
-	require.Equal(t, whole, ceilSecond(whole))
-	require.Equal(t, whole.Add(time.Second), ceilSecond(whole.Add(1)))
-	require.Equal(t, whole.Add(time.Second), ceilSecond(whole.Add(time.Second-1)))
 }

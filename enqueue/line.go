@@ -3,9 +3,10 @@ package enqueue
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom"
@@ -41,7 +42,7 @@ func ParseLine(line []byte) (Request, error) {
 	var fields map[string]json.RawMessage
 	dec := json.NewDecoder(bytes.NewReader(line))
 	if err := dec.Decode(&fields); err != nil {
-		return r, fmt.Errorf("not a JSON object: %s", jsonReason(err))
+		return r, fmt.Errorf("not a JSON object%s", jsonReason(err))
 	}
 	if fields == nil || dec.More() {
 		return r, fmt.Errorf("not one JSON object: a line holds one message")
@@ -122,9 +123,16 @@ func readTime(field string, v json.RawMessage, into *time.Time) error {
 	return nil
 }
 
-// jsonReason keeps the input's text out of errors: encoding/json quotes at
-// most a character or a type's name.
-func jsonReason(err error) string { return strings.TrimPrefix(err.Error(), "json: ") }
+// jsonReason says where a line broke, without quoting it.
+func jsonReason(err error) string {
+	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return fmt.Sprintf(": see byte %d", e.Offset)
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return ": it ends too early"
+	}
+	return ""
+}
 
 func cut(s string) string {
 	if len(s) > 40 {

@@ -1,6 +1,7 @@
 package intercom
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -85,6 +86,10 @@ func (e *TransportError) Error() string {
 }
 
 func (e *TransportError) Unwrap() error { return e.Err }
+
+// ErrNoToken is wrapped by errors about the access token itself: it could not
+// be read, or cannot be one. No request was made.
+var ErrNoToken = errors.New("no usable access token")
 
 // BodyError is a successful answer whose body could not be used. After a
 // create request the message exists, but its id is unknown.

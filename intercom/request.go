@@ -118,14 +118,14 @@ func (c *Client) newRequest(ctx context.Context, r call, token string) (*http.Re
 func (c *Client) askToken() (string, error) {
 	token, err := c.token()
 	if err != nil {
-		return "", fmt.Errorf("token: %w", err)
+		return "", fmt.Errorf("%w: %w", ErrNoToken, err)
 	}
 	token = strings.TrimSpace(token)
 	if token == "" {
-		return "", errors.New("token: it is empty")
+		return "", fmt.Errorf("%w: it is empty", ErrNoToken)
 	}
 	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-		return "", errors.New("token: it holds characters that no token has, such as a space or a line break")
+		return "", fmt.Errorf("%w: it holds characters that no token has, such as a space or a line break", ErrNoToken)
 	}
 	return token, nil
 }

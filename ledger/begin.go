@@ -10,16 +10,16 @@ import (
 type Verdict string
 
 const (
-	// Begun: the attempt is the caller's to make.
+	// Begun says that the attempt is the caller's to make.
 	Begun Verdict = "begun"
-	// Busy: another attempt may be under way until Attempt.Until.
+	// Busy says that another attempt may be under way until Attempt.Until.
 	Busy Verdict = "busy"
-	// Unsettled: an earlier attempt may have created the message. Settle it,
+	// Unsettled says that an earlier attempt may have created the message. Settle it,
 	// then begin with Settled, or hold the message.
 	Unsettled Verdict = "uncertain"
-	// Refused: the state, Attempt.State, allows no attempt.
+	// Refused says that the state, Attempt.State, allows no attempt.
 	Refused Verdict = "refused"
-	// Superseded: the key's record belongs to another enqueueing.
+	// Superseded says that the key's record belongs to another enqueueing.
 	Superseded Verdict = "superseded"
 )
 

@@ -52,24 +52,38 @@ func Tail(ctx context.Context, rdb redis.UniversalClient, workspace string, o Ta
 			return nil
 		case errors.Is(err, redis.Nil):
 			continue
-		case ctx.Err() != nil:
-			return nil
 		case err != nil:
-			return fmt.Errorf("read reply events: %w", err)
+			return unlessEnded(ctx, fmt.Errorf("read reply events: %w", err))
 		}
-		for _, entry := range res[0].Messages {
-			data, _ := entry.Values["event"].(string)
-			e, err := decodeEvent(entry.ID, data)
-			if err != nil {
-				return err
-			}
-			if err := each(e); err != nil {
-				return err
-			}
-			from = entry.ID
+		if from, err = passOn(res[0].Messages, each); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// unlessEnded drops an error that the end of the context has caused.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+// passOn calls each with the events and returns the id of the last one.
+func passOn(entries []redis.XMessage, each func(Event) error) (last string, err error) {
+	for _, entry := range entries {
+		data, _ := entry.Values["event"].(string)
+		e, err := decodeEvent(entry.ID, data)
+		if err != nil {
+			return last, err
+		}
+		if err := each(e); err != nil {
+			return last, err
+		}
+		last = entry.ID
+	}
+	return last, nil
 }
 
 // tailStart returns the id after which to read. XREAD's own "$" would lose

@@ -50,14 +50,23 @@ func (w *Worker) afterBegin(d *delivery, a *ledger.Attempt) error {
 	case ledger.Superseded:
 		log.Info("dropped a task whose key belongs to another enqueueing")
 		return errDone
-	default:
+	case ledger.Refused, ledger.Unsettled:
 		return w.refused(log, a.State)
 	}
+	return fmt.Errorf("the ledger's verdict %q is unknown", a.Verdict)
 }
 
-// refused ends a task whose message is to be sent no more.
+// refused ends a task whose message is to be sent no more. One whose message
+// another attempt has in hand comes back: asynq may have given the same task to
+// two workers, and ending it for one would take it from the other.
 func (w *Worker) refused(log *zap.Logger, s ledger.State) error {
 	switch s {
+	case ledger.Sending, ledger.Waiting, ledger.Uncertain:
+		log.Info("another attempt has the message")
+		return &snoozeError{until: w.now().Add(time.Second), reason: "another attempt has the message"}
+	case ledger.Failed:
+		log.Info("message has failed")
+		return archived("failed in another attempt")
 	case ledger.Expired:
 		log.Info("expired")
 		w.metrics.messages.WithLabelValues(string(s)).Inc()
@@ -65,11 +74,12 @@ func (w *Worker) refused(log *zap.Logger, s ledger.State) error {
 	case ledger.Held:
 		log.Info("held message was run again")
 		return archived("held: an attempt may have created the message, and its policy is hold")
-	default:
+	case ledger.Queued, ledger.Sent, ledger.Replied, ledger.Cancelled:
 		// asynq ran a task again that was done: after a lost answer of Redis.
 		log.Info("dropped a task whose message needs no attempt")
 		return errDone
 	}
+	return fmt.Errorf("the message's state %q is unknown", s)
 }
 
 // settle decides about an attempt that may have created the message, by the

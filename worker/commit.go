@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
 )
 
@@ -17,9 +18,7 @@ func (w *Worker) commit(ctx context.Context, d *delivery) error {
 	if d.outcome.kind == KindSent || d.outcome.kind == KindSentUnknownID {
 		return w.commitSent(ctx, d)
 	}
-	// By Redis' clock, which the record's times are in.
-	now := d.attempt.Now.Add(d.took)
-	next := decide(d.outcome, d.attempt, w.limits(d), now, rand.Float64()) //nolint:gosec // Spreads load, hides nothing.
+	next := w.next(d)
 	err := w.persist(ctx, func(ctx context.Context) error { return w.ledger.Commit(ctx, d.attempt, next) })
 	w.logAttempt(d, next, err)
 	if fenced, ok := errors.AsType[*ledger.FencedError](err); ok {
@@ -30,6 +29,19 @@ func (w *Worker) commit(ctx context.Context, d *delivery) error {
 	}
 	w.report(d, next)
 	return w.afterCommit(ctx, d, next)
+}
+
+// next decides about the message by Redis' clock, which the record's times are
+// in. The time of the next attempt is the one at which asynq will bring the
+// task back: on a whole second of the worker's clock.
+func (w *Worker) next(d *delivery) ledger.Outcome {
+	now := d.attempt.Now.Add(d.took)
+	next := decide(d.outcome, d.attempt, w.limits(d), now, rand.Float64()) //nolint:gosec // Spreads load, hides nothing.
+	if !next.NextAttemptAt.IsZero() {
+		d.backAt = task.CeilSecond(d.answeredAt.Add(next.NextAttemptAt.Sub(now)))
+		next.NextAttemptAt = now.Add(d.backAt.Sub(d.answeredAt))
+	}
+	return next
 }
 
 func (w *Worker) commitSent(ctx context.Context, d *delivery) error {
@@ -52,17 +64,14 @@ func (w *Worker) commitSent(ctx context.Context, d *delivery) error {
 
 func (w *Worker) afterCommit(ctx context.Context, d *delivery, next ledger.Outcome) error {
 	reason := reasonText(next.Error)
-	switch next.State {
-	case ledger.Failed:
+	if next.State == ledger.Failed {
 		w.metrics.messages.WithLabelValues(string(ledger.Failed)).Inc()
 		return archived(reason)
-	case ledger.Uncertain:
-		if d.policy(w.cfg.IfUncertain) == ledger.Hold {
-			return w.hold(ctx, d)
-		}
-	default:
 	}
-	return &snoozeError{until: d.answeredAt.Add(next.NextAttemptAt.Sub(d.attempt.Now.Add(d.took))), reason: reason}
+	if next.State == ledger.Uncertain && d.policy(w.cfg.IfUncertain) == ledger.Hold {
+		return w.hold(ctx, d)
+	}
+	return &snoozeError{until: d.backAt, reason: reason}
 }
 
 // persist writes what is known and would be lost: also after the task's
@@ -96,7 +105,7 @@ func (w *Worker) logAttempt(d *delivery, next ledger.Outcome, err error) {
 	fields := []zap.Field{
 		zap.String("key", d.task.Key), zap.Int("attempt", d.attempt.Number),
 		zap.String("outcome", string(d.outcome.kind)), zap.String("state", string(next.State)),
-		zap.Duration("took", d.took), zap.String("priority", d.task.Priority),
+		zap.Duration("duration", d.took), zap.String("priority", d.task.Priority),
 	}
 	if c := d.outcome.created; c != nil {
 		fields = append(fields, zap.String("message_id", string(c.ID)))

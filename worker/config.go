@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -123,7 +124,7 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
-func (c *Config) validate() error {
+func (c Config) validate() error {
 	positive := []struct {
 		field string
 		d     time.Duration
@@ -135,26 +136,26 @@ func (c *Config) validate() error {
 	}
 	for _, p := range positive {
 		if p.d <= 0 {
-			return fmt.Errorf("%s is negative", p.field)
+			return fmt.Errorf("the field %s is negative", p.field)
 		}
 	}
 	switch {
 	case c.Redis == nil:
-		return fmt.Errorf("Redis is required")
+		return errors.New("the field Redis is required")
 	case c.Intercom == nil:
-		return fmt.Errorf("Intercom is required")
+		return errors.New("the field Intercom is required")
 	case c.Log == nil:
-		return fmt.Errorf("Log is required")
+		return errors.New("the field Log is required")
 	case c.Concurrency < 0:
-		return fmt.Errorf("Concurrency is negative")
+		return errors.New("the field Concurrency is negative")
 	case c.ShutdownTimeout <= c.RequestTimeout+c.CommitTimeout:
-		return fmt.Errorf("ShutdownTimeout %s must be longer than RequestTimeout %s and CommitTimeout %s together: "+
+		return fmt.Errorf("the field ShutdownTimeout %s must be longer than RequestTimeout %s and CommitTimeout %s together: "+
 			"messages under way would be sent again elsewhere", c.ShutdownTimeout, c.RequestTimeout, c.CommitTimeout)
 	case c.RequestTimeout+c.CommitTimeout+leaseMargin >= task.Timeout:
-		return fmt.Errorf("RequestTimeout %s and CommitTimeout %s must be shorter than %s together: asynq ends a task then",
+		return fmt.Errorf("the fields RequestTimeout %s and CommitTimeout %s must be shorter than %s together: asynq ends a task then",
 			c.RequestTimeout, c.CommitTimeout, task.Timeout)
 	case c.IfUncertain != ledger.Resend && c.IfUncertain != ledger.Hold:
-		return fmt.Errorf("IfUncertain %q is unknown; use resend or hold", c.IfUncertain)
+		return fmt.Errorf("the field IfUncertain %q is unknown; use resend or hold", c.IfUncertain)
 	}
 	return nil
 }

@@ -25,6 +25,8 @@ type delivery struct {
 	outcome    outcome
 	answeredAt time.Time
 	took       time.Duration
+	// backAt is when the task comes back, by the worker's clock.
+	backAt time.Time
 }
 
 // stage is a step of a delivery. nil goes on to the next; an error ends the
@@ -33,7 +35,7 @@ type stage func(context.Context, *delivery) error
 
 // stages is the order of a delivery.
 func (w *Worker) stages() []stage {
-	return []stage{w.permit, w.begin, w.send, w.commit}
+	return []stage{w.due, w.permit, w.begin, w.send, w.commit}
 }
 
 // ProcessTask delivers the message of a task. It is called by asynq.

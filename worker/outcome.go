@@ -15,23 +15,23 @@ import (
 type Kind string
 
 const (
-	// KindSent: Intercom created the message.
+	// KindSent says that Intercom created the message.
 	KindSent Kind = "sent"
-	// KindSentUnknownID: Intercom created the message, but its answer could
+	// KindSentUnknownID says that Intercom created the message, but its answer could
 	// not be read.
 	KindSentUnknownID Kind = "sent_unknown_id"
-	// KindContactMissing: the contact is not there, or not yet.
+	// KindContactMissing says that the contact is not there, or not yet.
 	KindContactMissing Kind = "contact_missing"
-	// KindRefused: Intercom will not take this message, however often.
+	// KindRefused says that Intercom will not take this message, however often.
 	KindRefused Kind = "refused"
-	// KindBlocked: the credentials, the plan or the configuration is at
+	// KindBlocked says that the credentials, the plan or the configuration is at
 	// fault, not the message.
 	KindBlocked Kind = "blocked"
-	// KindThrottled: the rate limit is used up.
+	// KindThrottled says that the rate limit is used up.
 	KindThrottled Kind = "throttled"
-	// KindNotSent: the request did not reach Intercom, or was not taken.
+	// KindNotSent says that the request did not reach Intercom, or was not taken.
 	KindNotSent Kind = "not_sent"
-	// KindUncertain: the message may have been created.
+	// KindUncertain says that the message may have been created.
 	KindUncertain Kind = "uncertain"
 )
 
@@ -68,14 +68,15 @@ func classify(created *intercom.CreatedMessage, resp *intercom.Response, err err
 		o.kind, o.err.Code = KindSentUnknownID, "unusable_answer"
 	case errors.As(err, &invalid):
 		o.kind, o.err.Code = KindRefused, "invalid"
+	case errors.Is(err, intercom.ErrNoToken):
+		o.kind, o.err.Code = KindBlocked, "no_token"
 	case errors.As(err, &transport) && !transport.MaybeSent:
 		o.kind, o.err.Code = KindNotSent, "not_reached"
 	case errors.As(err, &transport):
 		o.kind, o.err.Code = KindUncertain, "no_answer"
 	default:
-		// The client returns other errors only before a request: no token, or
-		// a message that cannot be encoded.
-		o.kind, o.err.Code = KindBlocked, "no_request"
+		// Not one of the client's own errors. Nothing is known of it.
+		o.kind, o.err.Code = KindUncertain, "unknown"
 	}
 	return o
 }
@@ -91,14 +92,11 @@ func classifyAnswer(e *intercom.APIError) outcome {
 		o.err.Message = http.StatusText(e.Response.Status)
 	}
 	o.kind = kindOfStatus(e)
-	switch o.kind {
-	case KindThrottled:
+	if o.kind == KindThrottled {
 		o.wait = untilReset(e.Response)
-	case KindBlocked:
-		if !e.Listed {
-			o.err.Message += ": not an answer of Intercom's; is the base URL right?"
-		}
-	default:
+	}
+	if o.kind == KindBlocked && !e.Listed {
+		o.err.Message += ": not an answer of Intercom's; is the base URL right?"
 	}
 	return o
 }

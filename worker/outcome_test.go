@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -69,7 +70,8 @@ func TestEveryAnswerHasItsOutcome(t *testing.T) {
 		{"not reached", &intercom.TransportError{Err: errors.New("dial tcp: refused")}, KindNotSent},
 		{"written, then nothing", &intercom.TransportError{MaybeSent: true, Err: context.DeadlineExceeded}, KindUncertain},
 		{"refused by the client", &intercom.ValidationError{Field: "to", Reason: "is required"}, KindRefused},
-		{"no request at all", errors.New("no token"), KindBlocked},
+		{"no token", &intercom.TransportError{Err: fmt.Errorf("%w: it is empty", intercom.ErrNoToken)}, KindBlocked},
+		{"unheard of", errors.New("what?"), KindUncertain},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

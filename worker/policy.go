@@ -49,7 +49,7 @@ func decide(o outcome, a *ledger.Attempt, l limits, now time.Time, jitter float6
 		d.State = ledger.Uncertain
 		d.Failures++
 		d.NextAttemptAt = now.Add(backoff(firstRetryWait, maxRetryWait, d.Failures, jitter))
-	default: // KindRefused; sent outcomes are not decided about.
+	case KindRefused, KindSent, KindSentUnknownID: // The latter two are not decided about.
 		fail(&d, o.err.Message)
 	}
 	return d

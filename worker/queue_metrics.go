@@ -1,7 +1,7 @@
 package worker
 
 import (
-	"errors"
+	"slices"
 
 	"github.com/hibiken/asynq"
 	"github.com/prometheus/client_golang/prometheus"
@@ -47,16 +47,30 @@ func (q *QueueMetrics) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (q *QueueMetrics) Collect(ch chan<- prometheus.Metric) {
 	up := 1.0
-	for _, name := range append(task.Priorities(), "notifications") {
-		info, err := q.inspector.GetQueueInfo(task.Queue(q.workspace, name))
-		switch {
-		case err == nil:
-			q.collectQueue(ch, name, info)
-		case !errors.Is(err, asynq.ErrQueueNotFound): // It is there from its first task on.
-			up = 0
-		}
+	if err := q.collectQueues(ch); err != nil {
+		up = 0
 	}
 	ch <- prometheus.MustNewConstMetric(q.up, prometheus.GaugeValue, up)
+}
+
+func (q *QueueMetrics) collectQueues(ch chan<- prometheus.Metric) error {
+	// A queue is there from its first task on.
+	known, err := q.inspector.Queues()
+	if err != nil {
+		return err
+	}
+	for _, name := range append(task.Priorities(), "notifications") {
+		queue := task.Queue(q.workspace, name)
+		if !slices.Contains(known, queue) {
+			continue
+		}
+		info, err := q.inspector.GetQueueInfo(queue)
+		if err != nil {
+			return err
+		}
+		q.collectQueue(ch, name, info)
+	}
+	return nil
 }
 
 func (q *QueueMetrics) collectQueue(ch chan<- prometheus.Metric, name string, info *asynq.QueueInfo) {

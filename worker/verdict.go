@@ -2,11 +2,12 @@ package worker
 
 import (
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"github.com/hibiken/asynq"
+
+	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
 )
 
 // The handler tells asynq what to do with a task by what it returns: nil
@@ -22,25 +23,27 @@ type snoozeError struct {
 
 func (e *snoozeError) Error() string { return e.reason }
 
-// archived keeps the task where an operator sees it and can run it again.
-func archived(reason string) error {
-	return fmt.Errorf("%s: %w", reason, asynq.SkipRetry)
-}
+// archivedError keeps the task where an operator sees it and can run it again.
+// Its text is what they see.
+type archivedError struct{ reason string }
+
+func (e *archivedError) Error() string { return e.reason }
+
+// Is makes it asynq's SkipRetry without that error's text.
+func (e *archivedError) Is(target error) bool { return target == asynq.SkipRetry }
+
+func archived(reason string) error { return &archivedError{reason} }
 
 // retryDelay is asynq's question when to bring a task back. asynq adds the
 // delay to its clock and cuts the sum to whole seconds, which would make
 // waits up to a second too short: so the sum is made a whole second.
 func retryDelay(now func() time.Time, err error) time.Duration {
 	at := now()
-	var snooze *snoozeError
-	until := at.Add(time.Second + rand.N(4*time.Second))
-	if errors.As(err, &snooze) {
+	until := at.Add(time.Second + rand.N(4*time.Second)) //nolint:gosec // Spreads load, hides nothing.
+	if snooze, ok := errors.AsType[*snoozeError](err); ok {
 		until = snooze.until
 	}
-	whole := until.Truncate(time.Second)
-	if whole.Before(until) {
-		whole = whole.Add(time.Second)
-	}
+	whole := task.CeilSecond(until)
 	// asynq reads its clock a moment after at: what is added to that must
 	// still be within the second.
 	return max(whole.Sub(at), 0)

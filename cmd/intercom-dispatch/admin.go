@@ -43,7 +43,7 @@ func (o *adminOptions) serve(ctx context.Context, conn *connection, workspace st
 		if err != nil {
 			return err
 		}
-		defer h.Close() //nolint:errcheck // The process ends.
+		defer h.Close()
 		parts.ui = h
 	}
 	return serveAdmin(ctx, o.AdminAddr, parts)

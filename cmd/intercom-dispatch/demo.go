@@ -60,7 +60,7 @@ func (c *demoCommand) requests(p *program) (requests []enqueue.Request, refused 
 	if err != nil {
 		return nil, 0, &exitError{exitUsage, err}
 	}
-	defer f.Close() //nolint:errcheck // It was read only.
+	defer f.Close()
 	r := bufio.NewReader(f)
 	for number := 1; !errors.Is(err, io.EOF); number++ {
 		var text []byte
@@ -90,7 +90,7 @@ func (c *demoCommand) stay(ctx context.Context, p *program, s *stack.Stack, regi
 	if err != nil {
 		return err
 	}
-	defer ui.Close() //nolint:errcheck // The process ends.
+	defer ui.Close()
 	fmt.Fprintf(p.stdout, "\nThe web UI is at http://%s/ until you press Ctrl-C.\n", c.Admin)
 	return serveAdmin(ctx, c.Admin, adminParts{ui: ui, registry: registry, redis: s.Redis, log: zap.NewNop()})
 }

@@ -21,7 +21,7 @@ type devCommand struct {
 
 const (
 	devToken  = "dev_token"
-	devSecret = "dev_secret" //nolint:gosec // Of a fake that listens on the loopback address.
+	devSecret = "dev_secret"
 )
 
 func (c *devCommand) Run(ctx context.Context, p *program) error {
@@ -33,7 +33,7 @@ func (c *devCommand) Run(ctx context.Context, p *program) error {
 	s, err := stack.New(ctx, stack.Config{
 		RedisAddr: c.RedisAddr, FakeAddr: c.FakeAddr, WebhookAddr: c.WebhookAddr, Log: log,
 		Fake: intercomtest.Config{
-			Token: devToken, ClientSecret: devSecret, UnknownContacts: intercomtest.UnknownMessageable,
+			Token: devToken, ClientSecret: devSecret, UnknownContacts: intercomtest.UnknownMessageable, AnyAdmin: true,
 		},
 		Worker: worker.Config{Metrics: registry},
 	})
@@ -45,7 +45,7 @@ func (c *devCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	defer ui.Close() //nolint:errcheck // The process ends.
+	defer ui.Close()
 	c.introduce(p, s)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.Run(ctx) })

@@ -44,7 +44,7 @@ func (c *enqueueCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	defer in.Close() //nolint:errcheck // It was read only.
+	defer in.Close()
 	conn, err := c.connect(ctx, 0)
 	if err != nil {
 		return err

@@ -20,7 +20,7 @@ type resultPrinter struct {
 
 func newResultPrinter(p *program, json bool, size int64) *resultPrinter {
 	r := &resultPrinter{json: json, out: p.stdout, errOut: p.stderr, buffered: bufio.NewWriter(p.stdout)}
-	if isTerminal(p.stderr) && !(json && isTerminal(p.stdout)) {
+	if isTerminal(p.stderr) && (!json || !isTerminal(p.stdout)) {
 		// Measured in bytes: how many lines a file has is not known before.
 		r.bar = progressbar.NewOptions64(size,
 			progressbar.OptionSetWriter(p.stderr), progressbar.OptionShowBytes(true),

@@ -1,9 +1,6 @@
 package intercomtest
 
-import (
-	"net/http"
-	"time"
-)
+import "net/http"
 
 // The documents of conversations. Fields that Intercom's description does not
 // allow to be null are left out where there is nothing to say.
@@ -107,18 +104,30 @@ type (
 // maxParts is how many parts a conversation shows, the newest ones.
 const maxParts = 500
 
-// textFormat turns a message's text into what a document shows.
-type textFormat func(string) string
+// style is how a document is written.
+type style struct {
+	// text turns a message's text into what is shown.
+	text func(string) string
+	// version is the API's version.
+	version version
+}
 
 // doc returns the conversation as it was in a state, without its parts.
-func (c *conversation) doc(state conversationState, format textFormat) conversationDoc {
+func (c *conversation) doc(state conversationState, as style) conversationDoc {
 	d := conversationDoc{
 		Type: "conversation", ID: c.id, CreatedAt: c.createdAt.Unix(), UpdatedAt: state.updatedAt.Unix(),
 		Open: true, State: "open", Priority: "not_priority", AdminAssigneeID: adminNumber(c.message.admin.ID),
-		Source: c.source(format), Contacts: c.contactsDoc(),
+		Source: c.source(as.text), Contacts: c.contactsDoc(),
 		Statistics:    statisticsDoc{Type: "conversation_statistics", CountParts: state.parts},
 		Tags:          tagsDoc{Type: "tag.list", Tags: []struct{}{}},
 		LinkedObjects: linkedObjectsDoc{Type: "list", Data: []struct{}{}},
+	}
+	if !as.version.before(numberedAssignees) {
+		d.Priority = "none"
+		d.TeamAssigneeID = new(int64)
+		if d.AdminAssigneeID == nil {
+			d.AdminAssigneeID = new(int64)
+		}
 	}
 	if !state.firstReply.IsZero() {
 		d.WaitingSince = new(state.lastReply.Unix())
@@ -129,11 +138,11 @@ func (c *conversation) doc(state conversationState, format textFormat) conversat
 	return d
 }
 
-func (c *conversation) source(format textFormat) sourceDoc {
+func (c *conversation) source(text func(string) string) sourceDoc {
 	m := c.message
 	return sourceDoc{
 		Type: sourceTypes[m.MessageType], ID: m.ID, DeliveredAs: deliveredAs,
-		Subject: m.Subject, Body: format(m.Body), Attachments: []struct{}{},
+		Subject: m.Subject, Body: text(m.Body), Attachments: []struct{}{},
 		Author: authorDoc{Type: "admin", ID: m.admin.ID, Name: m.admin.Name, Email: m.admin.Email},
 	}
 }
@@ -148,12 +157,12 @@ func (c *conversation) contactsDoc() contactsDoc {
 	return d
 }
 
-func newPartsDoc(parts []part, total int, format textFormat) *partsDoc {
+func newPartsDoc(parts []part, total int, text func(string) string) *partsDoc {
 	d := &partsDoc{Type: "conversation_part.list", Parts: []partDoc{}, TotalCount: total}
 	for _, p := range parts[max(0, len(parts)-maxParts):] {
 		at := p.at.Unix()
 		d.Parts = append(d.Parts, partDoc{
-			Type: "conversation_part", ID: p.id, PartType: "comment", Body: format(p.text),
+			Type: "conversation_part", ID: p.id, PartType: "comment", Body: text(p.text),
 			CreatedAt: at, UpdatedAt: at, NotifiedAt: at, State: "open",
 			Author:      authorDoc{Type: p.author.Role, ID: p.author.ID, Name: p.author.Name, Email: p.author.Email},
 			Attachments: []struct{}{}, Tags: []struct{}{},
@@ -165,9 +174,9 @@ func newPartsDoc(parts []part, total int, format textFormat) *partsDoc {
 // retrieveConversation is GET /conversations/{id}. It does not go through the
 // search index, so it is never behind.
 func (s *Server) retrieveConversation(c *call, id string) answer {
-	format := textFormat(html)
+	as := style{html, c.version}
 	if c.r.URL.Query().Get("display_as") == "plaintext" {
-		format = plain
+		as.text = plain
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -175,8 +184,8 @@ func (s *Server) retrieveConversation(c *call, id string) answer {
 	if !ok {
 		return notFound("Resource Not Found", "").answer(c.requestID)
 	}
-	doc := conv.doc(conv.now(), format)
-	doc.Parts = newPartsDoc(conv.parts, len(conv.parts), format)
+	doc := conv.doc(conv.now(), as)
+	doc.Parts = newPartsDoc(conv.parts, len(conv.parts), as.text)
 	return document(http.StatusOK, doc)
 }
 
@@ -185,11 +194,4 @@ func orNull(s string) *string {
 		return nil
 	}
 	return &s
-}
-
-func unixOrNull(t time.Time) *int64 {
-	if t.IsZero() {
-		return nil
-	}
-	return new(t.Unix())
 }

@@ -3,6 +3,7 @@ package intercomtest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -57,12 +58,13 @@ func decodeMessage(body []byte) (*messageRequest, *failure) {
 }
 
 func decodeObject(body []byte) (object, *failure) {
-	if !json.Valid(body) {
-		return nil, badRequest("bad_request", "Request body is not valid JSON", "")
-	}
 	var doc object
-	if err := json.Unmarshal(body, &doc); err != nil {
+	err := json.Unmarshal(body, &doc)
+	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return nil, badRequest("bad_request", "Request body must be a JSON object", "")
+	}
+	if err != nil {
+		return nil, badRequest("bad_request", "Request body is not valid JSON", "")
 	}
 	return doc, nil
 }

@@ -90,7 +90,7 @@ func (m *message) recipient(id string) (*contact, bool) {
 // notified is the conversation as a notification shows it: as plain text, with
 // the new part only.
 func (c *conversation) notified(p part) conversationDoc {
-	doc := c.doc(c.now(), plain)
+	doc := c.doc(c.now(), style{plain, defaultVersion})
 	doc.Parts = newPartsDoc([]part{p}, 1, plain)
 	return doc
 }

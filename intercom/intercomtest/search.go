@@ -33,10 +33,10 @@ func (s *Server) searchConversations(c *call) answer {
 	if fail != nil {
 		return fail.answer(c.requestID)
 	}
-	return document(http.StatusOK, s.search(q, s.cfg.Now()))
+	return document(http.StatusOK, s.search(q, c.version, s.cfg.Now()))
 }
 
-func (s *Server) search(q search, now time.Time) conversationListDoc {
+func (s *Server) search(q search, v version, now time.Time) conversationListDoc {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	found := s.find(q.query, now)
@@ -49,8 +49,8 @@ func (s *Server) search(q search, now time.Time) conversationListDoc {
 	}
 	rest := found[q.after.position(found):]
 	page := rest[:min(q.perPage, len(rest))]
-	for _, v := range page {
-		list.Conversations = append(list.Conversations, v.c.doc(v.state, html))
+	for _, r := range page {
+		list.Conversations = append(list.Conversations, r.c.doc(r.state, style{html, v}))
 	}
 	if len(page) < len(rest) {
 		last := page[len(page)-1].c

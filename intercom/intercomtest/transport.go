@@ -93,7 +93,7 @@ func serverRequest(req *http.Request) (*http.Request, context.CancelFunc, error)
 	ctx, cancel := context.WithCancel(context.Background())
 	unlink := context.AfterFunc(req.Context(), cancel)
 	r := req.Clone(ctx)
-	r.Body = io.NopCloser(bytes.NewReader(body))
+	r.Body, r.GetBody = io.NopCloser(bytes.NewReader(body)), nil
 	r.ContentLength = int64(len(body))
 	r.RequestURI = req.URL.RequestURI()
 	r.RemoteAddr = "192.0.2.1:1234"

@@ -15,6 +15,9 @@ var (
 	defaultVersion    = version{2, 14}
 	severalRecipients = version{2, 14}
 	whatsAppMessages  = version{2, 16}
+	// numberedAssignees is the first version in which assignees are 0 instead of
+	// null, and priorities have other names: no later than this one.
+	numberedAssignees = version{2, 16}
 	createdAtParam    = version{2, 11}
 	newest            = version{2, 17}
 	// Intercom calls its coming version Unstable; nothing is newer.

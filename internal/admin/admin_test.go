@@ -158,21 +158,20 @@ func TestShutdownLetsOpenRequestsEnd(t *testing.T) {
 		w.WriteHeader(http.StatusTeapot)
 	})
 	s := start(t, admin.Config{Root: root})
-	answered := make(chan int, 1)
-	go func() {
-		status, _ := get(t, s.base+"/")
-		answered <- status
-	}()
-	<-entered
 	stopped := make(chan error, 1)
-	go func() { stopped <- s.stop() }()
-	select {
-	case <-stopped:
-		require.FailNow(t, "stopped while a request was open")
-	case <-time.After(50 * time.Millisecond):
-	}
-	close(release)
-	require.Equal(t, http.StatusTeapot, <-answered)
+	go func() {
+		<-entered
+		time.AfterFunc(50*time.Millisecond, func() { close(release) })
+		err := s.stop()
+		select {
+		case <-release:
+		default:
+			t.Error("stopped while a request was open")
+		}
+		stopped <- err
+	}()
+	status, _ := get(t, s.base+"/")
+	require.Equal(t, http.StatusTeapot, status)
 	require.NoError(t, <-stopped)
 }
 

@@ -131,7 +131,9 @@ func (s *Server) Serve(ctx context.Context) error {
 		// Requests that did not end in time are cut off.
 		_ = s.http.Close()
 	}
-	<-failed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve on %s: %w", s.Addr(), err)
+	}
 	return nil
 }
 

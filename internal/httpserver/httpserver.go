@@ -56,6 +56,8 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *zap.Logger
 	if err != nil {
 		err = errors.Join(fmt.Errorf("shut down %s: %w", ln.Addr(), err), srv.Close())
 	}
-	<-served
+	if serveErr := <-served; !errors.Is(serveErr, http.ErrServerClosed) {
+		err = errors.Join(err, serveErr)
+	}
 	return err
 }

@@ -57,13 +57,13 @@ func New(cfg Config) (*Handler, error) {
 // validate finds what asynqmon would panic about, or take for a pattern.
 func (c *Config) validate() error {
 	if c.Redis == nil {
-		return errors.New("Redis is required")
+		return errors.New("field Redis is required")
 	}
 	if c.RootPath != "" && !strings.HasPrefix(c.RootPath, "/") {
-		return fmt.Errorf("RootPath %q must start with a slash", c.RootPath)
+		return fmt.Errorf("field RootPath %q must start with a slash", c.RootPath)
 	}
 	if strings.ContainsAny(c.RootPath, "{}?#% ") {
-		return fmt.Errorf("RootPath %q must be a plain path, such as /monitor", c.RootPath)
+		return fmt.Errorf("field RootPath %q must be a plain path, such as /monitor", c.RootPath)
 	}
 	return nil
 }

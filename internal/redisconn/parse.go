@@ -42,7 +42,7 @@ func parse(raw string) (*Config, error) {
 		return nil, errors.New("has no scheme such as redis://")
 	}
 	c := &Config{}
-	if err := c.setScheme(scheme); err != nil {
+	if err := setScheme(c, scheme); err != nil {
 		return nil, err
 	}
 	authority, path, query, err := split(rest)
@@ -52,20 +52,20 @@ func parse(raw string) (*Config, error) {
 	hosts := authority
 	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
 		hosts = authority[i+1:]
-		if err := c.setUser(authority[:i]); err != nil {
+		if err := setUser(c, authority[:i]); err != nil {
 			return nil, err
 		}
 	}
-	if err := c.setHosts(hosts); err != nil {
+	if err := setHosts(c, hosts); err != nil {
 		return nil, err
 	}
-	if err := c.setDB(strings.Trim(path, "/")); err != nil {
+	if err := setDB(c, strings.Trim(path, "/")); err != nil {
 		return nil, err
 	}
-	return c, c.setParameters(query)
+	return c, setParameters(c, query)
 }
 
-func (c *Config) setScheme(scheme string) error {
+func setScheme(c *Config, scheme string) error {
 	name, tail, tailed := strings.Cut(strings.ToLower(scheme), "-")
 	kind := Kind(tail)
 	if !tailed {
@@ -98,7 +98,7 @@ func split(rest string) (authority, path, query string, err error) {
 	return authority, path, query, nil
 }
 
-func (c *Config) setUser(userinfo string) error {
+func setUser(c *Config, userinfo string) error {
 	user, password, _ := strings.Cut(userinfo, ":")
 	var errU, errP error
 	c.username, errU = url.PathUnescape(user)
@@ -112,7 +112,7 @@ func (c *Config) setUser(userinfo string) error {
 	return nil
 }
 
-func (c *Config) setHosts(list string) error {
+func setHosts(c *Config, list string) error {
 	if list == "" {
 		return errors.New("has no host")
 	}
@@ -153,7 +153,7 @@ func hostPort(s, defaultPort string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-func (c *Config) setDB(path string) error {
+func setDB(c *Config, path string) error {
 	if path == "" {
 		return nil
 	}
@@ -168,7 +168,7 @@ func (c *Config) setDB(path string) error {
 	return nil
 }
 
-func (c *Config) setParameters(query string) error {
+func setParameters(c *Config, query string) error {
 	var accepted []string
 	if c.kind == Sentinel {
 		accepted = []string{"master", "sentinel_username", "sentinel_password"}

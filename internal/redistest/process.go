@@ -27,7 +27,7 @@ func startProcess(path string, args []string, logPath string) (*process, error) 
 	}
 	// The child has a descriptor of its own.
 	defer func() { _ = log.Close() }()
-	cmd := exec.Command(path, args...) //nolint:noctx,gosec // It outlives the call; kill ends it. The path is redis-server's.
+	cmd := exec.Command(path, args...) //nolint:noctx // It outlives the call; kill ends it.
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = dieWithParent()
 

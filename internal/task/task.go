@@ -45,6 +45,15 @@ func Queue(workspace, priority string) string { return "intercom-" + workspace +
 // notifications.
 func NotificationQueue(workspace string) string { return Queue(workspace, "notifications") }
 
+// CeilSecond rounds up to whole seconds, to which asynq cuts the times of
+// delayed tasks: cut, they would run up to a second early.
+func CeilSecond(t time.Time) time.Time {
+	if c := t.Truncate(time.Second); !c.Equal(t) {
+		return c.Add(time.Second)
+	}
+	return t
+}
+
 // Envelope is the payload of a TypeMessage task, whose id is the message's
 // key. Times are Unix milliseconds, durations milliseconds.
 type Envelope struct {
