@@ -44,7 +44,8 @@ func ParseLine(line []byte) (Request, error) {
 	if err := dec.Decode(&fields); err != nil {
 		return r, fmt.Errorf("not a JSON object%s", jsonReason(err))
 	}
-	if fields == nil || dec.More() {
+	// More would not see a bracket too many.
+	if _, err := dec.Token(); fields == nil || !errors.Is(err, io.EOF) {
 		return r, fmt.Errorf("not one JSON object: a line holds one message")
 	}
 	// In order, so that the same line gets the same error every time.
