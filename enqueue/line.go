@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom"
 )
@@ -39,6 +40,10 @@ var lineFields = map[string]func(*Request, json.RawMessage) error{
 // field is at fault. The values are not checked further: Enqueue does.
 func ParseLine(line []byte) (Request, error) {
 	var r Request
+	// encoding/json would replace what is not, and so make two keys one.
+	if !utf8.Valid(line) {
+		return r, errors.New("not a JSON object: is not valid UTF-8")
+	}
 	var fields map[string]json.RawMessage
 	dec := json.NewDecoder(bytes.NewReader(line))
 	if err := dec.Decode(&fields); err != nil {
