@@ -96,7 +96,7 @@ func readMetadata(r *Request, v json.RawMessage) error {
 func readContactWait(r *Request, v json.RawMessage) error {
 	var s string
 	if err := readString("contact_wait", v, &s); err != nil {
-		return err
+		return invalid("contact_wait", `must be a string such as "90s", "10m" or "2h"`)
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil {
@@ -119,7 +119,7 @@ func readString(field string, v json.RawMessage, into *string) error {
 func readTime(field string, v json.RawMessage, into *time.Time) error {
 	var s string
 	if err := readString(field, v, &s); err != nil {
-		return err
+		return invalid(field, `must be a string such as "2026-11-22T15:00:00Z"`)
 	}
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
@@ -136,6 +136,9 @@ func jsonReason(err error) string {
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return ": it ends too early"
+	}
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return ": the line is a JSON " + e.Value
 	}
 	return ""
 }
