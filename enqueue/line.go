@@ -42,7 +42,7 @@ func ParseLine(line []byte) (Request, error) {
 	var r Request
 	// encoding/json would replace what is not, and so make two keys one.
 	if !utf8.Valid(line) {
-		return r, errors.New("not a JSON object: is not valid UTF-8")
+		return r, errors.New("not valid UTF-8: encode the line as UTF-8")
 	}
 	var fields map[string]json.RawMessage
 	dec := json.NewDecoder(bytes.NewReader(line))

@@ -31,7 +31,7 @@ func badLines() map[string]badLine {
 	long := strings.Repeat("k", 5000)
 	return map[string]badLine{
 		"not JSON":      {line: private + " is not JSON", says: []string{"not a JSON object"}},
-		"cut short":     {line: good[:len(good)-20], says: []string{"not a JSON object", "unexpected EOF"}},
+		"cut short":     {line: good[:len(good)-20], says: []string{"not a JSON object", "ends too early"}},
 		"an array":      {line: "[" + good + "]", says: []string{"not a JSON object", "a JSON array"}},
 		"null":          {line: "null", says: []string{"not one JSON object"}},
 		"unknown field": {line: with(`"prio":"high"`), key: "k", says: []string{"prio", "is not a field", "priority"}},
@@ -58,8 +58,8 @@ func badLines() map[string]badLine {
 		"contact_wait's unit":  {line: with(`"contact_wait":"10 minutes"`), key: "k", says: []string{"contact_wait", "10m"}},
 		"two objects":          {line: good + " " + good, says: []string{"not one JSON object", "one message"}},
 		"something behind":     {line: good + "}", says: []string{"not one JSON object", "one message"}},
-		"invalid UTF-8":        {line: in(private, private+"\xff"), says: []string{"is not valid UTF-8"}},
-		"key in invalid UTF-8": {line: in(`"k"`, "\"k\xff\""), says: []string{"is not valid UTF-8"}},
+		"invalid UTF-8":        {line: in(private, private+"\xff"), says: []string{"not valid UTF-8"}},
+		"key in invalid UTF-8": {line: in(`"k"`, "\"k\xff\""), says: []string{"not valid UTF-8"}},
 		"order_key":            {line: with(`"order_key":"o"`), key: "k", says: []string{"order_key", "not supported yet"}},
 	}
 }
