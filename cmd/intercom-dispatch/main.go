@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
+	"github.com/intercom-dispatch/intercom-dispatch/internal/admin"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/logging"
 )
 
@@ -135,6 +136,9 @@ func (p *program) failed(err error) int {
 		return 0
 	}
 	status := exitFailed
+	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, admin.ErrAddrInUse) {
+		status = exitUsage // Another address is to be given.
+	}
 	if e, ok := errors.AsType[*exitError](err); ok {
 		status = e.status
 		if e.err == nil {
