@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -136,7 +138,7 @@ func (p *program) failed(err error) int {
 		return 0
 	}
 	status := exitFailed
-	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, admin.ErrAddrInUse) {
+	if listen, ok := errors.AsType[*net.OpError](err); ok && listen.Op == "listen" || errors.Is(err, admin.ErrAddrInUse) {
 		status = exitUsage // Another address is to be given.
 	}
 	if e, ok := errors.AsType[*exitError](err); ok {
@@ -145,6 +147,7 @@ func (p *program) failed(err error) int {
 			return status
 		}
 	}
-	fmt.Fprintf(p.stderr, "intercom-dispatch: %v\n", err)
+	// Errors that were joined have a line each.
+	fmt.Fprintf(p.stderr, "intercom-dispatch: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
 	return status
 }
