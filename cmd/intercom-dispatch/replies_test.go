@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,25 +30,34 @@ type replyEvent struct {
 	MatchedBy      string            `json:"matched_by"`
 }
 
-// answered is a site with a worker and a webhook receiver, each a process of
-// its own, and a message that was sent.
-func answered(t *testing.T) (s *site, webhook *process, messageID string) {
+// asked is a site with a worker and a webhook receiver, each a process of its
+// own, and a message that was sent.
+type asked struct {
+	*site
+
+	worker, webhook *process
+	messageID       string
+}
+
+func ask(t *testing.T) asked {
 	t.Helper()
-	s = newSite(t, everybody())
-	s.worker()
-	webhook = s.start("webhook")
+	s := asked{site: newSite(t, everybody())}
+	s.worker = s.site.worker()
+	s.webhook = s.start("webhook")
 	// As when its URL is saved in Intercom: HEAD, and a ping.
-	require.NoError(t, s.fake.Subscribe(t.Context(), webhook.webhookURL()))
+	require.NoError(t, s.fake.Subscribe(t.Context(), s.webhook.webhookURL()))
 	ping, err := s.fake.Ping(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, ping.Status)
 	s.enqueue(inApp("question", "ada", "Shall we ship?", `,"metadata":{"order":"1042"}`))
-	return s, webhook, s.awaitState("question", "sent").MessageID
+	s.messageID = s.awaitState("question", "sent").MessageID
+	return s
 }
 
 func TestARepliesEventReachesTheBackend(t *testing.T) {
 	t.Parallel()
-	s, _, id := answered(t)
+	s := ask(t)
+	id := s.messageID
 	require.Equal(t, result{}, s.finish("replies", "tail", "--from-start", "--no-follow"), "no reply yet")
 
 	info, err := s.fake.Reply(t.Context(), id, "Yes, please — 3 < 5 & so on!")
@@ -61,6 +71,10 @@ func TestARepliesEventReachesTheBackend(t *testing.T) {
 	d, err := s.fake.Redeliver(t.Context(), info.NotificationID)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, d.Status)
+	require.Eventually(t, func() bool {
+		_, metrics := fetch(t, http.MethodGet, s.worker.adminURL()+"/metrics", "")
+		return strings.Contains(metrics, `dispatch_notifications_total{outcome="repeated"} 1`)
+	}, patience, 100*time.Millisecond, "the repeated notification was not worked off")
 
 	r := s.finish("replies", "tail", "--from-start", "--no-follow")
 	require.Equal(t, 0, r.status)
@@ -80,10 +94,10 @@ func TestARepliesEventReachesTheBackend(t *testing.T) {
 
 func TestRepliesTailFollowsUntilItIsInterrupted(t *testing.T) {
 	t.Parallel()
-	s, webhook, id := answered(t)
+	s := ask(t)
 	tail := s.start("replies", "tail", "--from-start")
 	for _, text := range []string{"Yes!", "And thank you."} {
-		_, err := s.fake.Reply(t.Context(), id, text)
+		_, err := s.fake.Reply(t.Context(), s.messageID, text)
 		require.NoError(t, err)
 		tail.stdout.await(t, "the reply", func(line string) bool {
 			return decodeLines[replyEvent](t, line)[0].Text == text
@@ -92,20 +106,20 @@ func TestRepliesTailFollowsUntilItIsInterrupted(t *testing.T) {
 	tail.interrupt()
 	require.Empty(t, tail.stderr.String())
 	require.Len(t, decodeLines[replyEvent](t, tail.stdout.String()), 2)
-	webhook.interrupt()
+	s.webhook.interrupt()
 }
 
 func TestTheWebhookRefusesWhatIntercomDidNotSign(t *testing.T) {
 	t.Parallel()
-	s, webhook, id := answered(t)
-	info, err := s.fake.Reply(t.Context(), id, "Yes!")
+	s := ask(t)
+	info, err := s.fake.Reply(t.Context(), s.messageID, "Yes!")
 	require.NoError(t, err)
 	s.awaitState("question", "replied")
 
 	forged, err := s.fake.RedeliverForged(t.Context(), info.NotificationID)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusUnauthorized, forged.Status)
-	url, body := webhook.webhookURL(), `{"type":"notification_event","topic":"conversation.user.replied","data":{}}`
+	url, body := s.webhook.webhookURL(), `{"type":"notification_event","topic":"conversation.user.replied","data":{}}`
 	for _, signature := range []string{"", "sha1=", "sha1=00", intercom.Sign("guess", []byte(body)), intercom.Sign("", []byte(body))} {
 		status, answer := fetch(t, http.MethodPost, url, body, intercom.SignatureHeader, signature)
 		require.Equal(t, http.StatusUnauthorized, status, signature)
@@ -116,7 +130,7 @@ func TestTheWebhookRefusesWhatIntercomDidNotSign(t *testing.T) {
 	require.Contains(t, answer, "send notifications with POST")
 	status, _ = fetch(t, http.MethodPost, url[:len(url)-1], body)
 	require.Equal(t, http.StatusNotFound, status)
-	require.NotContains(t, webhook.stderr.String(), siteSecret)
-	require.NotContains(t, webhook.stderr.String(), "Yes!")
+	require.NotContains(t, s.webhook.stderr.String(), siteSecret)
+	require.NotContains(t, s.webhook.stderr.String(), "Yes!")
 	require.Len(t, decodeLines[replyEvent](t, s.finish("replies", "tail", "--from-start", "--no-follow").stdout), 1)
 }
