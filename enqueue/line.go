@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom"
 )
@@ -39,12 +40,17 @@ var lineFields = map[string]func(*Request, json.RawMessage) error{
 // field is at fault. The values are not checked further: Enqueue does.
 func ParseLine(line []byte) (Request, error) {
 	var r Request
+	// encoding/json would replace what is not, and so make two keys one.
+	if !utf8.Valid(line) {
+		return r, errors.New("not valid UTF-8: encode the line as UTF-8")
+	}
 	var fields map[string]json.RawMessage
 	dec := json.NewDecoder(bytes.NewReader(line))
 	if err := dec.Decode(&fields); err != nil {
 		return r, fmt.Errorf("not a JSON object%s", jsonReason(err))
 	}
-	if fields == nil || dec.More() {
+	// More would not see a bracket too many.
+	if _, err := dec.Token(); fields == nil || !errors.Is(err, io.EOF) {
 		return r, fmt.Errorf("not one JSON object: a line holds one message")
 	}
 	// In order, so that the same line gets the same error every time.
@@ -90,7 +96,7 @@ func readMetadata(r *Request, v json.RawMessage) error {
 func readContactWait(r *Request, v json.RawMessage) error {
 	var s string
 	if err := readString("contact_wait", v, &s); err != nil {
-		return err
+		return invalid("contact_wait", `must be a string such as "90s", "10m" or "2h"`)
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil {
@@ -113,7 +119,7 @@ func readString(field string, v json.RawMessage, into *string) error {
 func readTime(field string, v json.RawMessage, into *time.Time) error {
 	var s string
 	if err := readString(field, v, &s); err != nil {
-		return err
+		return invalid(field, `must be a string such as "2026-11-22T15:00:00Z"`)
 	}
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
@@ -130,6 +136,9 @@ func jsonReason(err error) string {
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return ": it ends too early"
+	}
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return ": the line is a JSON " + e.Value
 	}
 	return ""
 }

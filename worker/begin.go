@@ -73,7 +73,7 @@ func (w *Worker) refused(log *zap.Logger, s ledger.State) error {
 		return errDone
 	case ledger.Held:
 		log.Info("held message was run again")
-		return archived("held: an attempt may have created the message, and its policy is hold")
+		return archived(heldReason)
 	case ledger.Queued, ledger.Sent, ledger.Replied, ledger.Cancelled:
 		// asynq ran a task again that was done: after a lost answer of Redis.
 		log.Info("dropped a task whose message needs no attempt")
@@ -86,7 +86,10 @@ func (w *Worker) refused(log *zap.Logger, s ledger.State) error {
 // message's policy. d.attempt is that attempt.
 func (w *Worker) settle(ctx context.Context, d *delivery) error {
 	if d.policy(w.cfg.IfUncertain) == ledger.Hold {
-		return w.hold(ctx, d)
+		if err := w.hold(ctx, d); err != nil {
+			return err
+		}
+		return archived(heldReason)
 	}
 	a, err := w.beginAttempt(ctx, d, true)
 	if err != nil {
@@ -100,6 +103,10 @@ func (w *Worker) settle(ctx context.Context, d *delivery) error {
 	return w.afterBegin(d, a)
 }
 
+// heldReason is what asynq's web UI shows of a held message.
+const heldReason = "held: an attempt may have created the message, and a person has to decide about it"
+
+// hold keeps the message from being sent again until a person has decided.
 func (w *Worker) hold(ctx context.Context, d *delivery) error {
 	err := w.persist(ctx, func(ctx context.Context) error { return w.ledger.Hold(ctx, d.attempt) })
 	if err != nil {
@@ -108,5 +115,5 @@ func (w *Worker) hold(ctx context.Context, d *delivery) error {
 	w.metrics.messages.WithLabelValues(string(ledger.Held)).Inc()
 	w.log.Warn("held: a person has to decide whether the message was created",
 		zap.String("key", d.task.Key), zap.Int("attempt", d.attempt.Number))
-	return archived("held: an attempt may have created the message, and its policy is hold")
+	return nil
 }

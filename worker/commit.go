@@ -20,15 +20,41 @@ func (w *Worker) commit(ctx context.Context, d *delivery) error {
 	}
 	next := w.next(d)
 	err := w.persist(ctx, func(ctx context.Context) error { return w.ledger.Commit(ctx, d.attempt, next) })
+	fenced, ok := errors.AsType[*ledger.FencedError](err)
+	if ok && fenced.State == "" {
+		err = w.rewrite(ctx, d, next)
+		fenced, ok = errors.AsType[*ledger.FencedError](err)
+	}
 	w.logAttempt(d, next, err)
-	if fenced, ok := errors.AsType[*ledger.FencedError](err); ok {
+	if ok {
 		return w.refused(w.log.With(zap.String("key", d.task.Key), zap.String("state", string(fenced.State))), fenced.State)
 	}
 	if err != nil {
 		return err
 	}
+	verdict := w.afterCommit(ctx, d, &next)
 	w.report(d, next)
-	return w.afterCommit(ctx, d, next)
+	return verdict
+}
+
+// rewrite records the outcome where Redis has lost the record meanwhile, as
+// after a failover to a replica that lagged behind. Without a record the
+// message would be sent again, whatever this attempt may have done.
+func (w *Worker) rewrite(ctx context.Context, d *delivery, next ledger.Outcome) error {
+	begun := false
+	return w.persist(ctx, func(ctx context.Context) error {
+		if !begun {
+			a, err := w.ledger.Begin(ctx, d.task, ledger.BeginOptions{Lease: w.lease()})
+			if err != nil {
+				return err
+			}
+			if a.Verdict != ledger.Begun {
+				return &ledger.FencedError{State: a.State}
+			}
+			d.attempt, begun = a, true
+		}
+		return w.ledger.Commit(ctx, d.attempt, next)
+	})
 }
 
 // next decides about the message by Redis' clock, which the record's times are
@@ -62,14 +88,20 @@ func (w *Worker) commitSent(ctx context.Context, d *delivery) error {
 	return errDone
 }
 
-func (w *Worker) afterCommit(ctx context.Context, d *delivery, next ledger.Outcome) error {
+// afterCommit returns what asynq is told. It holds the message where no next
+// attempt may be made.
+func (w *Worker) afterCommit(ctx context.Context, d *delivery, next *ledger.Outcome) error {
 	reason := reasonText(next.Error)
 	if next.State == ledger.Failed {
 		w.metrics.messages.WithLabelValues(string(ledger.Failed)).Inc()
 		return archived(reason)
 	}
-	if next.State == ledger.Uncertain && d.policy(w.cfg.IfUncertain) == ledger.Hold {
-		return w.hold(ctx, d)
+	if next.State == ledger.Uncertain && (next.NextAttemptAt.IsZero() || d.policy(w.cfg.IfUncertain) == ledger.Hold) {
+		if err := w.hold(ctx, d); err != nil {
+			return err
+		}
+		next.State, next.NextAttemptAt = ledger.Held, time.Time{}
+		return archived(heldReason)
 	}
 	return &snoozeError{until: d.backAt, reason: reason}
 }

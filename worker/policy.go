@@ -26,6 +26,7 @@ type limits struct {
 // decide says what an outcome other than sent leads to, given the attempt that
 // had it. now is when the outcome is known and jitter a random number in
 // [0, 1), which keeps messages that failed together from coming back together.
+// An uncertain message without a next attempt is to be held.
 func decide(o outcome, a *ledger.Attempt, l limits, now time.Time, jitter float64) ledger.Outcome {
 	d := ledger.Outcome{
 		State: ledger.Waiting, Error: o.err,
@@ -43,12 +44,17 @@ func decide(o outcome, a *ledger.Attempt, l limits, now time.Time, jitter float6
 		d.Failures++
 		d.NextAttemptAt = now.Add(backoff(firstRetryWait, maxRetryWait, d.Failures, jitter))
 		if d.NextAttemptAt.Sub(a.FirstAt) > l.giveUpAfter {
-			fail(&d, fmt.Sprintf("given up after %s: %s", rounded(now.Sub(a.FirstAt)), o.err.Message))
+			fail(&d, givenUp(now.Sub(a.FirstAt), o.err.Message))
 		}
 	case KindUncertain:
 		d.State = ledger.Uncertain
 		d.Failures++
 		d.NextAttemptAt = now.Add(backoff(firstRetryWait, maxRetryWait, d.Failures, jitter))
+		if d.NextAttemptAt.Sub(a.FirstAt) > l.giveUpAfter {
+			// Without an end, each attempt might create one more copy.
+			d.NextAttemptAt = time.Time{}
+			d.Error.Message = givenUp(now.Sub(a.FirstAt), o.err.Message)
+		}
 	case KindRefused, KindSent, KindSentUnknownID: // The latter two are not decided about.
 		fail(&d, o.err.Message)
 	}
@@ -72,6 +78,10 @@ func decideContact(d *ledger.Outcome, l limits, now time.Time) {
 	if d.NextAttemptAt.After(end) {
 		d.NextAttemptAt = end
 	}
+}
+
+func givenUp(after time.Duration, message string) string {
+	return fmt.Sprintf("given up after %s: %s", rounded(after), message)
 }
 
 func fail(d *ledger.Outcome, message string) {

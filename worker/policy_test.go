@@ -107,6 +107,15 @@ func TestUncertainIsRecordedAsSuch(t *testing.T) {
 	require.Equal(t, testNow.Add(time.Second), d.NextAttemptAt)
 }
 
+func TestUncertainHasNoNextAttemptOnceItIsGivenUp(t *testing.T) {
+	t.Parallel()
+	a := &ledger.Attempt{FirstAt: testNow.Add(-24 * time.Hour), Failures: 200}
+	d := decide(outcome{kind: KindUncertain, err: ledger.Error{Message: "it broke"}}, a, testLimits, testNow, 0)
+	require.Equal(t, ledger.Uncertain, d.State)
+	require.Zero(t, d.NextAttemptAt)
+	require.Equal(t, "given up after 24h0m0s: it broke", d.Error.Message)
+}
+
 // TestDelaysSurviveAsynqsWholeSeconds does to a delay what asynq does to it.
 func TestDelaysSurviveAsynqsWholeSeconds(t *testing.T) {
 	t.Parallel()

@@ -46,10 +46,15 @@ func (o *adminOptions) serve(ctx context.Context, conn *connection, workspace st
 		defer h.Close()
 		parts.ui = h
 	}
-	return serveAdmin(ctx, o.AdminAddr, parts)
+	s, err := listenAdmin(ctx, o.AdminAddr, parts)
+	if err != nil {
+		return err
+	}
+	return s.Serve(ctx)
 }
 
-func serveAdmin(ctx context.Context, addr string, parts adminParts) error {
+// listenAdmin binds the admin address.
+func listenAdmin(ctx context.Context, addr string, parts adminParts) (*admin.Server, error) {
 	s, err := admin.Listen(ctx, addr, admin.Config{
 		Checks: []admin.Check{{
 			Name: "redis",
@@ -59,10 +64,10 @@ func serveAdmin(ctx context.Context, addr string, parts adminParts) error {
 		Root:    parts.ui,
 	})
 	if err != nil {
-		return fmt.Errorf("--admin-addr: %w", err)
+		return nil, fmt.Errorf("--admin-addr: %w", err)
 	}
 	parts.log.Info("admin address", zap.String("addr", s.Addr().String()), zap.Bool("web_ui", parts.ui != nil))
-	return s.Serve(ctx)
+	return s, nil
 }
 
 // stackUI is the web UI of an embedded stack.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -46,16 +47,18 @@ func (c *devCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer ui.Close()
-	c.introduce(p, s)
+	web, err := listenAdmin(ctx, c.AdminAddr, adminParts{ui: ui, registry: registry, redis: s.Redis, log: log})
+	if err != nil {
+		return err
+	}
+	introduce(p, s, web.Addr())
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.Run(ctx) })
-	g.Go(func() error {
-		return serveAdmin(ctx, c.AdminAddr, adminParts{ui: ui, registry: registry, redis: s.Redis, log: log})
-	})
+	g.Go(func() error { return web.Serve(ctx) })
 	return g.Wait()
 }
 
-func (c *devCommand) introduce(p *program, s *stack.Stack) {
+func introduce(p *program, s *stack.Stack, web net.Addr) {
 	fmt.Fprintf(p.stdout, `Everything is up, in memory, until you press Ctrl-C.
 
   export REDIS_URL=redis://%s/0          for enqueue, message get, replies tail, and your service
@@ -67,5 +70,5 @@ func (c *devCommand) introduce(p *program, s *stack.Stack) {
   what was created   curl %s/_fake/log
 
 In the fake Intercom every contact exists; appears-in-5s-NAME is not there for 5 s, never-NAME never.
-`, s.RedisAddr, s.FakeURL, devToken, devSecret, c.AdminAddr, s.FakeURL)
+`, s.RedisAddr, s.FakeURL, devToken, devSecret, web, s.FakeURL)
 }

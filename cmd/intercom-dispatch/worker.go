@@ -42,6 +42,9 @@ func (c *workerCommand) Run(ctx context.Context, p *program) error {
 			return &exitError{exitUsage, err}
 		}
 	}
+	if err := c.check(); err != nil {
+		return &exitError{exitUsage, err}
+	}
 	client, err := c.client(c.RequestTimeout, c.Concurrency)
 	if err != nil {
 		return err
@@ -78,6 +81,25 @@ func (c *workerCommand) Run(ctx context.Context, p *program) error {
 	err = g.Wait()
 	log.Info("worker stopped", zap.Error(err))
 	return err
+}
+
+// maxRequestTimeout is far from what asynq gives to a task.
+const maxRequestTimeout = 10 * time.Minute
+
+// check refuses, by the names of flags, what cannot work or would be taken
+// for a default.
+func (c *workerCommand) check() error {
+	switch {
+	case c.Concurrency < 1:
+		return errors.New("--concurrency must be at least 1")
+	case c.RequestTimeout <= 0 || c.RequestTimeout > maxRequestTimeout:
+		return errors.New("--request-timeout must be longer than 0 and at most 10m")
+	case c.ContactWait < 0:
+		return errors.New("--contact-wait must not be negative; 0 is not to wait")
+	case c.GiveUpAfter <= 0:
+		return errors.New("--give-up-after must be longer than 0")
+	}
+	return nil
 }
 
 func (c *workerCommand) worker(conn *connection, client *intercom.Client, log *zap.Logger, r prometheus.Registerer) (*worker.Worker, error) {
