@@ -91,7 +91,10 @@ func TestDevRunsAllThatAServiceNeeds(t *testing.T) {
 	require.Equal(t, 0, r.status, r.stderr)
 	_, log := fetch(t, http.MethodGet, fakeURL+"/_fake/log?created=1&timeout=10s", "")
 	var created struct {
-		Created []struct{ ID, Body string }
+		Created []struct {
+			ID   string `json:"id"`
+			Body string `json:"body"`
+		} `json:"created"`
 	}
 	require.NoError(t, json.Unmarshal([]byte(log), &created))
 	require.Len(t, created.Created, 1)
@@ -127,7 +130,9 @@ func TestTheFakeIntercomServesOtherLanguages(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, status)
 	status, answer = fetch(t, http.MethodPost, url+"/messages", message, append(headers, "Bearer t")...)
 	require.Equal(t, http.StatusOK, status, answer)
-	var created struct{ ID string }
+	var created struct {
+		ID string `json:"id"`
+	}
 	require.NoError(t, json.Unmarshal([]byte(answer), &created))
 	_, log := fetch(t, http.MethodGet, url+"/_fake/log", "")
 	require.Contains(t, log, `"id":"`+created.ID+`"`)

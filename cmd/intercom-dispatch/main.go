@@ -121,15 +121,15 @@ func run(ctx context.Context, args []string, p *program) int {
 // commandOf returns the command whose help explains a command line that could
 // not be read.
 func commandOf(err error) string {
-	name := "intercom-dispatch"
+	name := []string{"intercom-dispatch"}
 	if e, ok := errors.AsType[*kong.ParseError](err); ok {
 		for _, p := range e.Context.Path {
 			if p.Command != nil {
-				name += " " + p.Command.Name
+				name = append(name, p.Command.Name)
 			}
 		}
 	}
-	return name
+	return strings.Join(name, " ")
 }
 
 // failed says in one line what went wrong and returns the exit status.

@@ -206,7 +206,7 @@ func tryFetch(t *testing.T, method, url, body string, headers ...string) (int, s
 	if err != nil {
 		return 0, "", err
 	}
-	defer resp.Body.Close() //nolint:errcheck // It was read only.
+	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	return resp.StatusCode, string(b), err
 }

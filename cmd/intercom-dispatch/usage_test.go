@@ -42,7 +42,9 @@ func TestWrongUseIsToldInOneLine(t *testing.T) {
 		{"no token", []string{"worker"}, nil, []string{"token is required", "INTERCOM_ACCESS_TOKEN", "--intercom-token-file"}},
 		{"an empty token", []string{"worker"}, []string{"INTERCOM_ACCESS_TOKEN="}, []string{"token is required"}},
 		{
-			"two tokens", []string{"worker", "--intercom-token", private, "--intercom-token-file", "x"}, nil,
+			"two tokens",
+			[]string{"worker", "--intercom-token", private, "--intercom-token-file", "x"},
+			nil,
 			[]string{"--intercom-token or --intercom-token-file, not both"},
 		},
 		{"no token file", []string{"worker", "--intercom-token-file", "/no/such"}, nil, []string{"--intercom-token-file", "/no/such: no such file"}},
@@ -52,7 +54,9 @@ func TestWrongUseIsToldInOneLine(t *testing.T) {
 		{"no secret for a worker", []string{"worker", "--webhook", "--intercom-token", private}, nil, []string{"client secret is required"}},
 		{"two secrets", []string{"webhook", "--intercom-client-secret", private, "--intercom-client-secret-file", "x"}, nil, []string{"not both"}},
 		{
-			"a Redis URL of another kind", []string{"enqueue", "--redis-url", "http://:" + private + "@h"}, nil,
+			"a Redis URL of another kind",
+			[]string{"enqueue", "--redis-url", "http://:" + private + "@h"},
+			nil,
 			[]string{"--redis-url", "unknown scheme", "redis://"},
 		},
 		{"a Redis URL that is none", []string{"message", "get", "k"}, []string{"REDIS_URL=:" + private + "@h:6379"}, []string{"has no scheme"}},
@@ -72,7 +76,9 @@ func TestWrongUseIsToldInOneLine(t *testing.T) {
 		{"no concurrency", []string{"worker", "--intercom-token", "t", "--concurrency", "0"}, nil, []string{"--concurrency must be at least 1"}},
 		{"a bad region", []string{"worker", "--intercom-token", private, "--intercom-region", "mars"}, nil, []string{`--intercom-region "mars" must be us, eu or au`}},
 		{
-			"a password in the base URL", []string{"worker", "--intercom-token", "t", "--intercom-base-url", "http://u:" + private + "@h"}, nil,
+			"a password in the base URL",
+			[]string{"worker", "--intercom-token", "t", "--intercom-base-url", "http://u:" + private + "@h"},
+			nil,
 			[]string{"--intercom-base-url", "no user or password"},
 		},
 		{"a bad version", []string{"worker", "--intercom-token", "t", "--intercom-version", "two"}, nil, []string{"--intercom-version"}},
