@@ -56,7 +56,7 @@ func find(tb testing.TB, file string) (string, bool) {
 	}
 	for _, dir := range dirs {
 		path := filepath.Join(dir, file)
-		if _, err := os.Stat(path); dir != "" && err == nil { //nolint:gosec // The folder is the developer's own choice.
+		if _, err := os.Stat(path); dir != "" && err == nil {
 			return path, true
 		}
 	}
