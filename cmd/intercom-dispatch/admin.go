@@ -32,25 +32,32 @@ type adminParts struct {
 	log      *zap.Logger
 }
 
-// serve serves the admin address until ctx ends, with the web UI if ui is set.
-func (o *adminOptions) serve(ctx context.Context, conn *connection, workspace string, ui bool, r *prometheus.Registry, log *zap.Logger) error {
+// open binds the admin address and returns what serves it until its context
+// ends, with the web UI if ui is set.
+func (o *adminOptions) open(ctx context.Context, conn *connection, workspace string, ui bool, r *prometheus.Registry, log *zap.Logger) (part, error) {
 	parts := adminParts{registry: r, redis: conn.client, log: log}
 	if err := r.Register(worker.NewQueueMetrics(conn.client, workspace)); err != nil {
-		return fmt.Errorf("register metrics: %w", err)
+		return nil, fmt.Errorf("register metrics: %w", err)
 	}
+	closeUI := func() {}
 	if ui {
 		h, err := monitor.New(monitor.Config{Redis: conn.config, Log: log, Hosts: o.AdminHosts, ReadOnly: o.AdminReadOnly})
 		if err != nil {
-			return err
+			return nil, err
 		}
-		defer h.Close()
+		// It holds connections only, and the process ends with it.
+		closeUI = func() { _ = h.Close() }
 		parts.ui = h
 	}
 	s, err := listenAdmin(ctx, o.AdminAddr, parts)
 	if err != nil {
-		return err
+		closeUI()
+		return nil, err
 	}
-	return s.Serve(ctx)
+	return func(ctx context.Context) error {
+		defer closeUI()
+		return s.Serve(ctx)
+	}, nil
 }
 
 // listenAdmin binds the admin address.

@@ -6,7 +6,6 @@ import (
 	"net"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom/intercomtest"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/stack"
@@ -52,10 +51,7 @@ func (c *devCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	introduce(p, s, web.Addr())
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.Run(ctx) })
-	g.Go(func() error { return web.Serve(ctx) })
-	return g.Wait()
+	return runAll(ctx, s.Run, web.Serve)
 }
 
 func introduce(p *program, s *stack.Stack, web net.Addr) {

@@ -55,6 +55,9 @@ func (o *redisOptions) connect(ctx context.Context, poolSize int) (*connection, 
 	defer cancel()
 	if err := c.client.Ping(ctx).Err(); err != nil {
 		c.close()
+		if redis.HasErrorPrefix(err, "NOAUTH") || redis.HasErrorPrefix(err, "WRONGPASS") {
+			return nil, fmt.Errorf("Redis at %s refuses the password in --redis-url, or wants one: %w", cfg, err) //nolint:staticcheck // It is a name.
+		}
 		return nil, fmt.Errorf("cannot reach Redis at %s: %w; is it running, and is --redis-url right?", cfg, err)
 	}
 	return c, nil

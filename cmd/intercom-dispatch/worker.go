@@ -7,7 +7,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/logging"
@@ -71,14 +70,19 @@ func (c *workerCommand) Run(ctx context.Context, p *program) error {
 	c.logConfig(log)
 	c.introduce(ctx, client, log)
 
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return w.Run(ctx) })
-	g.Go(func() error { return matcher.Run(ctx) })
+	parts := []part{w.Run, matcher.Run}
 	if c.Webhook {
-		g.Go(func() error { return c.webhookOptions.serve(ctx, conn, c.Workspace, log) })
+		receive, err := c.webhookOptions.open(ctx, conn, c.Workspace, log)
+		if err != nil {
+			return err
+		}
+		parts = append(parts, receive)
 	}
-	g.Go(func() error { return c.adminOptions.serve(ctx, conn, c.Workspace, c.Monitor, registry, log) })
-	err = g.Wait()
+	admin, err := c.adminOptions.open(ctx, conn, c.Workspace, c.Monitor, registry, log)
+	if err != nil {
+		return err
+	}
+	err = runAll(ctx, append(parts, admin)...)
 	log.Info("worker stopped", zap.Error(err))
 	return err
 }
