@@ -16,48 +16,47 @@ func plainText(body string) string {
 		return body
 	}
 	var out strings.Builder
-	for rest := body; rest != ""; {
-		open := strings.IndexByte(rest, '<')
-		if open < 0 {
-			out.WriteString(rest)
+	last := strings.LastIndexByte(body, '>')
+	for i := 0; i < len(body); {
+		open := strings.IndexByte(body[i:], '<')
+		if open < 0 || i+open > last {
+			out.WriteString(body[i:])
 			break
 		}
-		out.WriteString(rest[:open])
-		end := strings.IndexByte(rest[open:], '>')
-		name, isTag := "", false
-		if end > 0 {
-			name, isTag = tagName(rest[open+1 : open+end])
-		}
-		if !isTag {
+		out.WriteString(body[i : i+open])
+		i += open
+		name := tagName(body[i+1 : last+1])
+		if name == "" {
 			out.WriteByte('<')
-			rest = rest[open+1:]
+			i++
 			continue
 		}
 		if breaks[name] && out.Len() > 0 {
 			out.WriteByte('\n')
 		}
-		rest = rest[open+end+1:]
+		i += strings.IndexByte(body[i:], '>') + 1
 	}
 	return strings.TrimSpace(collapse(html.UnescapeString(out.String())))
 }
 
-// tagName returns the name of the tag whose inside is given, if it is one: so
-// that "a < b" and "<3" are left as they are.
-func tagName(inside string) (string, bool) {
-	name := strings.TrimPrefix(inside, "/")
-	end := strings.IndexFunc(name, func(r rune) bool { return r == ' ' || r == '/' })
-	if end >= 0 {
-		name = name[:end]
-	}
-	if name == "" {
-		return "", false
-	}
-	for i, r := range strings.ToLower(name) {
-		if (r < 'a' || r > 'z') && (i == 0 || r < '0' || r > '9') {
-			return "", false
+// maxTagName is longer than any name of HTML's. Looking no further keeps a
+// text of nothing but brackets from taking time by the square of its length.
+const maxTagName = 16
+
+// tagName returns the name of the tag that begins with s, which follows a '<',
+// or "" if it is none: so that "a < b" and "<3" are left as they are.
+func tagName(s string) string {
+	s = strings.TrimPrefix(s, "/")
+	for i := 0; i < min(len(s), maxTagName); i++ {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9' && i > 0:
+		case i > 0 && strings.IndexByte(" \t\r\n/>", c) >= 0:
+			return strings.ToLower(s[:i])
+		default:
+			return ""
 		}
 	}
-	return strings.ToLower(name), true
+	return ""
 }
 
 // collapse leaves one line break where closing and opening tags made several.
