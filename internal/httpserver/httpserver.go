@@ -34,6 +34,10 @@ func Listen(ctx context.Context, addr string) (net.Listener, error) {
 // Serve answers requests on ln with h until ctx ends, and then lets those
 // under way finish for at most 10 s. It closes ln.
 func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *zap.Logger) error {
+	errorLog, err := zap.NewStdLogAt(log, zap.WarnLevel)
+	if err != nil {
+		return fmt.Errorf("serve on %s: %w", ln.Addr(), err)
+	}
 	srv := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: readHeaderTimeout,
@@ -41,7 +45,7 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *zap.Logger
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          zap.NewStdLog(log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))),
+		ErrorLog:          errorLog,
 	}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
@@ -52,7 +56,7 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *zap.Logger
 	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
-	err := srv.Shutdown(stop)
+	err = srv.Shutdown(stop)
 	if err != nil {
 		err = errors.Join(fmt.Errorf("shut down %s: %w", ln.Addr(), err), srv.Close())
 	}
