@@ -69,6 +69,7 @@ func listenAdmin(ctx context.Context, addr string, parts adminParts) (*admin.Ser
 		}},
 		Metrics: parts.registry,
 		Root:    parts.ui,
+		Log:     parts.log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("--admin-addr: %w", err)

@@ -44,5 +44,5 @@ func (c *fakeCommand) Run(ctx context.Context, p *program) error {
 		return fmt.Errorf("--addr: %w", err)
 	}
 	fmt.Fprintf(p.stderr, "fake Intercom: http://%s, its log: http://%[1]s/_fake/log\n", ln.Addr())
-	return httpserver.Serve(ctx, ln, fake, log)
+	return httpserver.Serve(ctx, ln, fake, httpserver.Config{Log: log})
 }

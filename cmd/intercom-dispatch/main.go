@@ -18,7 +18,6 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
-	"github.com/intercom-dispatch/intercom-dispatch/internal/admin"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/logging"
 )
 
@@ -138,7 +137,7 @@ func (p *program) failed(err error) int {
 		return 0
 	}
 	status := exitFailed
-	if listen, ok := errors.AsType[*net.OpError](err); ok && listen.Op == "listen" || errors.Is(err, admin.ErrAddrInUse) {
+	if listen, ok := errors.AsType[*net.OpError](err); ok && listen.Op == "listen" {
 		status = exitUsage // Another address is to be given.
 	}
 	if e, ok := errors.AsType[*exitError](err); ok {

@@ -61,7 +61,9 @@ func (o *webhookOptions) open(ctx context.Context, conn *connection, workspace s
 	log.Info("receiving webhook notifications", zap.String("addr", ln.Addr().String()), zap.String("path", replies.WebhookPath))
 	mux := http.NewServeMux()
 	mux.Handle(replies.WebhookPath, receiver)
-	return func(ctx context.Context) error { return httpserver.Serve(ctx, ln, mux, log) }, nil
+	return func(ctx context.Context) error {
+		return httpserver.Serve(ctx, ln, mux, httpserver.Config{Log: log})
+	}, nil
 }
 
 type webhookCommand struct {
