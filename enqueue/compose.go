@@ -86,7 +86,8 @@ func (c *composer) compose(ctx context.Context, key string, e *task.Envelope, pa
 		asynq.MaxRetry(task.MaxRetry), asynq.Timeout(task.Timeout),
 	}
 	if e.At > 0 {
-		opts = append(opts, asynq.ProcessAt(task.CeilSecond(time.UnixMilli(e.At))))
+		// asynq would cut the time by itself; the worker waits for the rest.
+		opts = append(opts, asynq.ProcessAt(time.UnixMilli(e.At).Truncate(time.Second)))
 	}
 	call := &scriptCall{}
 	if _, err := c.asynq.EnqueueContext(context.WithValue(ctx, callKey{}, call),

@@ -27,11 +27,7 @@ func TestTaskKeyIsAsynqs(t *testing.T) {
 // breaks before the answer: it sends the script again.
 func TestARepeatOfOurOwnIsNoDuplicate(t *testing.T) {
 	t.Parallel()
-	redistest.Each(t, func(t *testing.T, s *redistest.Server) { repeatOwn(t, s) })
-	t.Run("cluster", func(t *testing.T) {
-		t.Parallel()
-		repeatOwn(t, redistest.Start(t, redistest.Options{Cluster: true}))
-	})
+	redistest.EachAndCluster(t, repeatOwn)
 }
 
 func repeatOwn(t *testing.T, s *redistest.Server) {

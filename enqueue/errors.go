@@ -60,6 +60,9 @@ func invalidf(field, format string, args ...any) *intercom.ValidationError {
 // withinMessage gives a field of the message its path in the request.
 func withinMessage(err error) error {
 	if v, ok := errors.AsType[*intercom.ValidationError](err); ok {
+		if v.Field == "message" { // What is wrong with it as a whole.
+			return v
+		}
 		return &intercom.ValidationError{Field: "message." + v.Field, Reason: v.Reason}
 	}
 	return fmt.Errorf("message: %w", err)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom"
 )
@@ -39,36 +40,94 @@ var lineFields = map[string]func(*Request, json.RawMessage) error{
 // field is at fault. The values are not checked further: Enqueue does.
 func ParseLine(line []byte) (Request, error) {
 	var r Request
-	var fields map[string]json.RawMessage
+	// encoding/json would replace what is not, and so make two keys one.
+	if !utf8.Valid(line) {
+		return r, errors.New("not valid UTF-8: encode the line as UTF-8")
+	}
+	var fields lineObject
 	dec := json.NewDecoder(bytes.NewReader(line))
 	if err := dec.Decode(&fields); err != nil {
 		return r, fmt.Errorf("not a JSON object%s", jsonReason(err))
 	}
-	if fields == nil || dec.More() {
+	// More would not see a bracket too many.
+	if _, err := dec.Token(); fields == nil || !errors.Is(err, io.EOF) {
 		return r, fmt.Errorf("not one JSON object: a line holds one message")
 	}
-	// In order, so that the same line gets the same error every time.
-	names := make([]string, 0, len(fields))
-	for name := range fields {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	var err error
-	for _, name := range names {
-		read, known := lineFields[name]
-		switch {
-		case !known:
-			err = invalidf(cut(name), "is not a field of a line; fields are key, message, at, expires_at, priority, metadata, contact_wait, if_uncertain")
-		case !bytes.Equal(fields[name], []byte("null")):
-			err = read(&r, fields[name])
-		}
-		// The key is wanted also for a line that is refused.
-		if err != nil {
-			_ = readString("key", fields["key"], &r.Key)
-			return Request{Key: r.Key}, err
+	for i, f := range fields {
+		if err := readField(&r, f, fields[:i]); err != nil {
+			// The key is wanted also for a line that is refused.
+			return Request{Key: fields.key()}, err
 		}
 	}
 	return r, nil
+}
+
+func readField(r *Request, f lineField, before lineObject) error {
+	read, known := lineFields[f.name]
+	switch {
+	case !known:
+		return invalidf(cut(f.name), "is not a field of a line; fields are key, message, at, expires_at, priority, metadata, contact_wait, if_uncertain")
+	case before.has(f.name):
+		return invalidf(f.name, "is there twice: keep one")
+	case isNull(f.value):
+		return nil
+	}
+	return read(r, f.value)
+}
+
+func isNull(v json.RawMessage) bool { return string(v) == "null" }
+
+// lineObject is the fields of a line in their order. encoding/json by itself
+// would take the last of two with one name.
+type lineObject []lineField
+
+type lineField struct {
+	name  string
+	value json.RawMessage
+}
+
+// UnmarshalJSON takes an object apart. It is given valid JSON only.
+func (o *lineObject) UnmarshalJSON(b []byte) error {
+	if isNull(b) {
+		return nil
+	}
+	var check map[string]json.RawMessage // Its error names what it is instead.
+	if err := json.Unmarshal(b, &check); err != nil {
+		return err
+	}
+	*o = lineObject{}
+	dec := json.NewDecoder(bytes.NewReader(b))
+	if _, err := dec.Token(); err != nil {
+		return err
+	}
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return err
+		}
+		var f lineField
+		f.name, _ = name.(string) // The decoder takes nothing else here.
+		if err := dec.Decode(&f.value); err != nil {
+			return err
+		}
+		*o = append(*o, f)
+	}
+	return nil
+}
+
+func (o lineObject) has(name string) bool {
+	return slices.ContainsFunc(o, func(f lineField) bool { return f.name == name })
+}
+
+// key returns the line's key, or "" if it has none that can be read.
+func (o lineObject) key() string {
+	var key string
+	for _, f := range o {
+		if f.name == "key" {
+			_ = readString("key", f.value, &key)
+		}
+	}
+	return key
 }
 
 func readMessage(r *Request, v json.RawMessage) error {
@@ -90,7 +149,7 @@ func readMetadata(r *Request, v json.RawMessage) error {
 func readContactWait(r *Request, v json.RawMessage) error {
 	var s string
 	if err := readString("contact_wait", v, &s); err != nil {
-		return err
+		return invalid("contact_wait", `must be a string such as "90s", "10m" or "2h"`)
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil {
@@ -113,7 +172,7 @@ func readString(field string, v json.RawMessage, into *string) error {
 func readTime(field string, v json.RawMessage, into *time.Time) error {
 	var s string
 	if err := readString(field, v, &s); err != nil {
-		return err
+		return invalid(field, `must be a string such as "2026-11-22T15:00:00Z"`)
 	}
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
@@ -130,6 +189,9 @@ func jsonReason(err error) string {
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return ": it ends too early"
+	}
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return ": the line is a JSON " + e.Value
 	}
 	return ""
 }

@@ -44,7 +44,8 @@ const (
 	MaxMetadataPairs      = 50
 	MaxMetadataNameBytes  = 64
 	MaxMetadataValueBytes = 1024
-	// MaxDelay is how far ahead At may lie: as long as records are kept.
+	// MaxDelay is how far ahead At may lie. Further away it is more likely a
+	// mistake.
 	MaxDelay = 365 * 24 * time.Hour
 )
 

@@ -93,6 +93,7 @@ func TestBadLinesSayWhatIsWrong(t *testing.T) {
 		{"time", `{"at":"tomorrow"}`, `at "tomorrow" is not a time such as`},
 		{"duration", `{"contact_wait":"10"}`, `contact_wait "10" is not a duration such as`},
 		{"metadata", `{"metadata":{"a":1}}`, "metadata must be an object whose values are strings"},
+		{"the same field twice", `{"key":"a","key":"b"}`, "key is there twice"},
 		{"order", `{"order_key":"a"}`, "order_key is not supported yet"},
 	}
 	for _, tt := range tests {

@@ -50,11 +50,15 @@ func TestErrorDocumentsAreRead(t *testing.T) {
 	}{
 		"error list": {
 			404, `{"type":"error.list","request_id":"body-id","errors":[{"code":"not_found","message":"User Not Found"},{"code":"x","message":null,"field":"to"}]}`,
-			true, []ErrorDetail{{Code: "not_found", Message: "User Not Found"}, {Code: "x", Field: "to"}}, "body-id",
+			true,
+			[]ErrorDetail{{Code: "not_found", Message: "User Not Found"}, {Code: "x", Field: "to"}},
+			"body-id",
 		},
 		"no request id": {
 			503, `{"type":"error.list","request_id":null,"errors":[{"code":"service_unavailable","field":null}]}`,
-			true, []ErrorDetail{{Code: "service_unavailable"}}, "header-id",
+			true,
+			[]ErrorDetail{{Code: "service_unavailable"}},
+			"header-id",
 		},
 		"no errors":     {422, `{"type":"error.list","errors":[]}`, true, []ErrorDetail{}, "header-id"},
 		"newer error":   {400, `{"type":"error","request_id":"body-id","message":"Nope"}`, true, []ErrorDetail{{Message: "Nope"}}, "body-id"},

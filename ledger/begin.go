@@ -50,7 +50,8 @@ type Attempt struct {
 	// not there, zero if it has not; ContactTries counts such answers.
 	ContactMissingSince time.Time
 	ContactTries        int
-	// Failures counts the attempts that Intercom did not take.
+	// Failures counts the attempts that the backoff is for: those that did not
+	// reach Intercom, were blocked, or are uncertain.
 	Failures int
 	// Until is until when the attempt counts as under way.
 	Until time.Time

@@ -95,7 +95,7 @@ func (l *Ledger) run(ctx context.Context, s *redis.Script, key string, keys []st
 		append([]any{key, l.ttl.Milliseconds()}, args...)...)
 }
 
-// newToken names one attempt, so that a repeated script is recognised.
+// newToken names one call, so that a script that is sent again is recognised.
 func newToken() string { return rand.Text()[:13] }
 
 // millisArg writes a count or time as the scripts read it.

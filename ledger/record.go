@@ -66,7 +66,7 @@ const (
 	fieldNextAt       = "na" // ms: next attempt
 	fieldContactSince = "cs" // ms: first answer that the contact is not there
 	fieldContactTries = "ct" // how many such answers
-	fieldFailures     = "f"  // attempts in a row that did not reach Intercom
+	fieldFailures     = "f"  // attempts that the backoff is for
 	fieldMessageID    = "id"
 	fieldConversation = "cv"
 	fieldSentAt       = "sa" // ms

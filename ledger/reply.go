@@ -25,7 +25,7 @@ type Reply struct {
 func (l *Ledger) Replied(ctx context.Context, r Reply) (published bool, err error) {
 	keys := []string{ReplyStreamKey(l.workspace), partsKey(l.workspace, r.MessageID)}
 	n, err := l.run(ctx, replyScript, r.Key, keys,
-		r.ConversationID, r.PartID, r.FirstEvent, r.LaterEvent, millisArg(millis(r.At))).Int()
+		r.ConversationID, r.PartID, r.FirstEvent, r.LaterEvent, millisArg(millis(r.At)), newToken()).Int()
 	switch {
 	case err != nil:
 		return false, fmt.Errorf("record reply to %q: %w", r.Key, err)

@@ -183,12 +183,13 @@ return 'cancelled'
 // each part of a conversation.
 //
 //	KEYS[8]  the stream of events
-//	KEYS[9]  the set of parts that were seen
+//	KEYS[9]  the parts that were seen, each with the token of the call
 //	ARGV[3]  conversation id
 //	ARGV[4]  part id
 //	ARGV[5]  event as it is if it is the first reply
 //	ARGV[6]  event as it is if it is not
 //	ARGV[7]  when the contact replied, ms
+//	ARGV[8]  token of the call
 //
 // Result: 1 if the event was published, 0 if the part was seen before, -1 if
 // there is no such record.
@@ -196,7 +197,10 @@ var replyScript = redis.NewScript(prelude + `
 local f = redis.call('HMGET', record, 's', 'ra')
 local state = f[1]
 if state ~= 'sent' and state ~= 'replied' then return -1 end
-if redis.call('SADD', KEYS[9], ARGV[4]) == 0 then return 0 end
+if redis.call('HSETNX', KEYS[9], ARGV[4], ARGV[8]) == 0 then
+  if redis.call('HGET', KEYS[9], ARGV[4]) == ARGV[8] then return 1 end
+  return 0
+end
 redis.call('PEXPIRE', KEYS[9], ttl)
 local event = ARGV[5]
 if f[2] then event = ARGV[6] else redis.call('HSET', record, 'ra', ARGV[7]) end

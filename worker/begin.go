@@ -85,7 +85,10 @@ func (w *Worker) refused(log *zap.Logger, s ledger.State) error {
 // settle decides about an attempt that may have created the message, by the
 // message's policy. d.attempt is that attempt.
 func (w *Worker) settle(ctx context.Context, d *delivery) error {
-	if d.policy(w.cfg.IfUncertain) == ledger.Hold {
+	// Also where the worker died between recording that an attempt is
+	// uncertain after the give-up time and holding the message for it.
+	givenUp := d.attempt.Now.Sub(d.attempt.FirstAt) > w.cfg.GiveUpAfter
+	if givenUp || d.policy(w.cfg.IfUncertain) == ledger.Hold {
 		if err := w.hold(ctx, d); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -12,6 +13,9 @@ import (
 	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
 )
+
+// unreadableWait is how long a task that cannot be read stays away.
+const unreadableWait = time.Minute
 
 // errDone ends a delivery early: nothing is left to do for the task.
 var errDone = errors.New("done")
@@ -35,7 +39,7 @@ type stage func(context.Context, *delivery) error
 
 // stages is the order of a delivery.
 func (w *Worker) stages() []stage {
-	return []stage{w.permit, w.begin, w.send, w.commit}
+	return []stage{w.due, w.permit, w.begin, w.send, w.commit}
 }
 
 // ProcessTask delivers the message of a task. It is called by asynq.
@@ -44,7 +48,12 @@ func (w *Worker) ProcessTask(ctx context.Context, t *asynq.Task) error {
 	envelope, err := task.Decode(t.Payload())
 	if err != nil {
 		w.log.Error("task cannot be read", zap.String("key", key), zap.Error(err))
-		return archived(err.Error())
+		if !json.Valid(t.Payload()) {
+			return archived(err.Error())
+		}
+		// A newer producer may write what this worker does not know. The task
+		// waits for a worker that does.
+		return &snoozeError{until: w.now().Add(unreadableWait), reason: err.Error()}
 	}
 	w.metrics.inFlight.Inc()
 	defer w.metrics.inFlight.Dec()

@@ -3,6 +3,7 @@
 //
 // A delivery goes through these stages:
 //
+//	due      wait for the part of a second that asynq leaves out
 //	permit   wait until the rate limit lets the message leave
 //	begin    write to the ledger that an attempt is about to be made
 //	send     POST /messages, and classify what came back

@@ -38,15 +38,8 @@ func (w *Worker) permit(ctx context.Context, _ *delivery) error {
 		if wait <= 0 {
 			return nil
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		case <-w.stopping:
-			timer.Stop()
-			return &snoozeError{until: w.now(), reason: "the worker is shutting down"}
+		if err := w.wait(ctx, wait); err != nil {
+			return err
 		}
 	}
 }

@@ -32,24 +32,36 @@ type adminParts struct {
 	log      *zap.Logger
 }
 
-// serve serves the admin address until ctx ends, with the web UI if ui is set.
-func (o *adminOptions) serve(ctx context.Context, conn *connection, workspace string, ui bool, r *prometheus.Registry, log *zap.Logger) error {
+// open binds the admin address and returns what serves it until its context
+// ends, with the web UI if ui is set.
+func (o *adminOptions) open(ctx context.Context, conn *connection, workspace string, ui bool, r *prometheus.Registry, log *zap.Logger) (part, error) {
 	parts := adminParts{registry: r, redis: conn.client, log: log}
 	if err := r.Register(worker.NewQueueMetrics(conn.client, workspace)); err != nil {
-		return fmt.Errorf("register metrics: %w", err)
+		return nil, fmt.Errorf("register metrics: %w", err)
 	}
+	closeUI := func() {}
 	if ui {
 		h, err := monitor.New(monitor.Config{Redis: conn.config, Log: log, Hosts: o.AdminHosts, ReadOnly: o.AdminReadOnly})
 		if err != nil {
-			return err
+			return nil, err
 		}
-		defer h.Close()
+		// It holds connections only, and the process ends with it.
+		closeUI = func() { _ = h.Close() }
 		parts.ui = h
 	}
-	return serveAdmin(ctx, o.AdminAddr, parts)
+	s, err := listenAdmin(ctx, o.AdminAddr, parts)
+	if err != nil {
+		closeUI()
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		defer closeUI()
+		return s.Serve(ctx)
+	}, nil
 }
 
-func serveAdmin(ctx context.Context, addr string, parts adminParts) error {
+// listenAdmin binds the admin address.
+func listenAdmin(ctx context.Context, addr string, parts adminParts) (*admin.Server, error) {
 	s, err := admin.Listen(ctx, addr, admin.Config{
 		Checks: []admin.Check{{
 			Name: "redis",
@@ -57,12 +69,13 @@ func serveAdmin(ctx context.Context, addr string, parts adminParts) error {
 		}},
 		Metrics: parts.registry,
 		Root:    parts.ui,
+		Log:     parts.log,
 	})
 	if err != nil {
-		return fmt.Errorf("--admin-addr: %w", err)
+		return nil, fmt.Errorf("--admin-addr: %w", err)
 	}
 	parts.log.Info("admin address", zap.String("addr", s.Addr().String()), zap.Bool("web_ui", parts.ui != nil))
-	return s.Serve(ctx)
+	return s, nil
 }
 
 // stackUI is the web UI of an embedded stack.

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -77,6 +78,8 @@ func (c *demoCommand) requests(p *program) (requests []enqueue.Request, refused 
 			fmt.Fprintf(p.stderr, "line %d: %v\n", number, bad)
 			continue
 		}
+		// By the number that the file's editor shows.
+		request.Key = cmp.Or(request.Key, fmt.Sprintf("line-%d", number))
 		requests = append(requests, request)
 	}
 	if len(requests) == 0 {
@@ -91,6 +94,10 @@ func (c *demoCommand) stay(ctx context.Context, p *program, s *stack.Stack, regi
 		return err
 	}
 	defer ui.Close()
-	fmt.Fprintf(p.stdout, "\nThe web UI is at http://%s/ until you press Ctrl-C.\n", c.Admin)
-	return serveAdmin(ctx, c.Admin, adminParts{ui: ui, registry: registry, redis: s.Redis, log: zap.NewNop()})
+	web, err := listenAdmin(ctx, c.Admin, adminParts{ui: ui, registry: registry, redis: s.Redis, log: zap.NewNop()})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "\nThe web UI is at http://%s/ until you press Ctrl-C.\n", web.Addr())
+	return web.Serve(ctx)
 }

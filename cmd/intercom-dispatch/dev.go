@@ -3,9 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom/intercomtest"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/stack"
@@ -33,7 +33,7 @@ func (c *devCommand) Run(ctx context.Context, p *program) error {
 	s, err := stack.New(ctx, stack.Config{
 		RedisAddr: c.RedisAddr, FakeAddr: c.FakeAddr, WebhookAddr: c.WebhookAddr, Log: log,
 		Fake: intercomtest.Config{
-			Token: devToken, ClientSecret: devSecret, UnknownContacts: intercomtest.UnknownMessageable,
+			Token: devToken, ClientSecret: devSecret, UnknownContacts: intercomtest.UnknownMessageable, AnyAdmin: true,
 		},
 		Worker: worker.Config{Metrics: registry},
 	})
@@ -46,16 +46,15 @@ func (c *devCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer ui.Close()
-	c.introduce(p, s)
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.Run(ctx) })
-	g.Go(func() error {
-		return serveAdmin(ctx, c.AdminAddr, adminParts{ui: ui, registry: registry, redis: s.Redis, log: log})
-	})
-	return g.Wait()
+	web, err := listenAdmin(ctx, c.AdminAddr, adminParts{ui: ui, registry: registry, redis: s.Redis, log: log})
+	if err != nil {
+		return err
+	}
+	introduce(p, s, web.Addr())
+	return runAll(ctx, s.Run, web.Serve)
 }
 
-func (c *devCommand) introduce(p *program, s *stack.Stack) {
+func introduce(p *program, s *stack.Stack, web net.Addr) {
 	fmt.Fprintf(p.stdout, `Everything is up, in memory, until you press Ctrl-C.
 
   export REDIS_URL=redis://%s/0          for enqueue, message get, replies tail, and your service
@@ -67,5 +66,5 @@ func (c *devCommand) introduce(p *program, s *stack.Stack) {
   what was created   curl %s/_fake/log
 
 In the fake Intercom every contact exists; appears-in-5s-NAME is not there for 5 s, never-NAME never.
-`, s.RedisAddr, s.FakeURL, devToken, devSecret, c.AdminAddr, s.FakeURL)
+`, s.RedisAddr, s.FakeURL, devToken, devSecret, web, s.FakeURL)
 }

@@ -160,11 +160,17 @@ func nextBatch(ctx context.Context, lines <-chan inputLine) []inputLine {
 	return batch
 }
 
+// byteOrderMark is what some editors put before the first line.
+var byteOrderMark = []byte("\ufeff")
+
 // readLines passes on the lines that are not blank.
 func readLines(ctx context.Context, in io.Reader, out chan<- inputLine) error {
 	r := bufio.NewReaderSize(in, 256<<10)
 	for number := 1; ; number++ {
 		text, size, err := readLine(r)
+		if number == 1 {
+			text = bytes.TrimPrefix(text, byteOrderMark)
+		}
 		if size > 0 && (len(bytes.TrimSpace(text)) > 0 || size > maxLine) {
 			select {
 			case out <- inputLine{number: number, text: text, size: size}:

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom/intercomtest"
@@ -17,7 +16,7 @@ type fakeCommand struct {
 	WebhookURL   string        `placeholder:"URL" help:"Where notifications go, such as http://127.0.0.1:8080/webhooks/intercom."`
 	Contacts     string        `enum:"any,known" default:"any" placeholder:"any|known" help:"any: every contact exists, but appears-in-5s-NAME only after 5 s and never-NAME never. known: only those created with POST /contacts."`
 	ContactDelay time.Duration `default:"0s" placeholder:"DURATION" help:"How long a contact created with POST /contacts is not messageable."`
-	Admins       string        `default:"1" placeholder:"IDS" help:"Ids of the workspace's admins, separated by commas (${default})."`
+	Admins       []string      `placeholder:"IDS" help:"Ids of the admins that messages may come from, separated by commas. Any by default."`
 	RateLimit    int           `default:"1667" placeholder:"N" help:"Requests in a window of 10 s (${default})."`
 	IndexLag     time.Duration `default:"0s" placeholder:"DURATION" help:"How long a conversation is invisible to search."`
 }
@@ -34,8 +33,8 @@ func (c *fakeCommand) Run(ctx context.Context, p *program) error {
 	if c.Contacts == "any" {
 		cfg.UnknownContacts = intercomtest.UnknownMessageable
 	}
-	for id := range strings.SplitSeq(c.Admins, ",") {
-		id = strings.TrimSpace(id)
+	cfg.AnyAdmin = len(c.Admins) == 0
+	for _, id := range c.Admins {
 		cfg.Admins = append(cfg.Admins, intercomtest.Admin{ID: id, Name: "Admin " + id, Email: "admin" + id + "@example.com"})
 	}
 	fake := intercomtest.New(cfg)
@@ -45,5 +44,5 @@ func (c *fakeCommand) Run(ctx context.Context, p *program) error {
 		return fmt.Errorf("--addr: %w", err)
 	}
 	fmt.Fprintf(p.stderr, "fake Intercom: http://%s, its log: http://%[1]s/_fake/log\n", ln.Addr())
-	return httpserver.Serve(ctx, ln, fake, log)
+	return httpserver.Serve(ctx, ln, fake, httpserver.Config{Log: log})
 }

@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -102,13 +104,31 @@ func run(ctx context.Context, args []string, p *program) int {
 	case helped:
 		return 0
 	case err != nil:
-		return p.failed(&exitError{exitUsage, fmt.Errorf("%w; see intercom-dispatch --help", err)})
+		return p.failed(&exitError{exitUsage, fmt.Errorf("%w; see %s --help", err, commandOf(err))})
 	}
 	p.logLevel, p.logFormat = cli.LogLevel, cli.LogForm
+	// A misspelt level is an error also of a command that logs nothing.
+	if _, err := p.log(); err != nil {
+		return p.failed(err)
+	}
 	// go-redis reports errors to its callers as well; its own lines on standard
 	// error would only stand between ours.
 	redis.SetLogger(logging.Redis(zap.NewNop()))
 	return p.failed(command.Run())
+}
+
+// commandOf returns the command whose help explains a command line that could
+// not be read.
+func commandOf(err error) string {
+	name := []string{"intercom-dispatch"}
+	if e, ok := errors.AsType[*kong.ParseError](err); ok {
+		for _, p := range e.Context.Path {
+			if p.Command != nil {
+				name = append(name, p.Command.Name)
+			}
+		}
+	}
+	return strings.Join(name, " ")
 }
 
 // failed says in one line what went wrong and returns the exit status.
@@ -117,12 +137,16 @@ func (p *program) failed(err error) int {
 		return 0
 	}
 	status := exitFailed
+	if listen, ok := errors.AsType[*net.OpError](err); ok && listen.Op == "listen" {
+		status = exitUsage // Another address is to be given.
+	}
 	if e, ok := errors.AsType[*exitError](err); ok {
 		status = e.status
 		if e.err == nil {
 			return status
 		}
 	}
-	fmt.Fprintf(p.stderr, "intercom-dispatch: %v\n", err)
+	// Errors that were joined have a line each.
+	fmt.Fprintf(p.stderr, "intercom-dispatch: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
 	return status
 }

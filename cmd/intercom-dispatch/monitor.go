@@ -17,5 +17,9 @@ func (c *monitorCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer conn.close()
-	return c.serve(ctx, conn, c.Workspace, true, newRegistry(), log)
+	serve, err := c.open(ctx, conn, c.Workspace, true, newRegistry(), log)
+	if err != nil {
+		return err
+	}
+	return serve(ctx)
 }

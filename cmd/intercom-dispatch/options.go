@@ -17,6 +17,7 @@ import (
 	"github.com/intercom-dispatch/intercom-dispatch/intercom"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/logging"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/redisconn"
+	"github.com/intercom-dispatch/intercom-dispatch/ledger"
 )
 
 // redisOptions say where messages and records are.
@@ -25,6 +26,10 @@ type redisOptions struct {
 	Workspace string        `env:"DISPATCH_WORKSPACE" default:"main" placeholder:"NAME" help:"Workspace, whose queues and records are its own (${default})."`
 	RecordTTL time.Duration `name:"record-ttl" env:"DISPATCH_RECORD_TTL" default:"2160h" placeholder:"DURATION" help:"How long records are kept (${default}: 90 days)."`
 }
+
+// minRecordTTL is what the ledger needs so as not to forget a message while it
+// is sent. 0 would be its default.
+const minRecordTTL = time.Minute
 
 // connection is a connection to Redis that was tried.
 type connection struct {
@@ -38,12 +43,21 @@ func (o *redisOptions) connect(ctx context.Context, poolSize int) (*connection, 
 	if err != nil {
 		return nil, &exitError{exitUsage, fmt.Errorf("--redis-url: %w", err)}
 	}
+	if err := ledger.CheckWorkspace(o.Workspace); err != nil {
+		return nil, &exitError{exitUsage, fmt.Errorf("--workspace: %w", err)}
+	}
+	if o.RecordTTL < minRecordTTL {
+		return nil, &exitError{exitUsage, errors.New("--record-ttl must be at least 1m")}
+	}
 	cfg.PoolSize = poolSize
 	c := &connection{config: cfg, client: cfg.NewClient()}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	if err := c.client.Ping(ctx).Err(); err != nil {
 		c.close()
+		if redis.HasErrorPrefix(err, "NOAUTH") || redis.HasErrorPrefix(err, "WRONGPASS") {
+			return nil, fmt.Errorf("Redis at %s refuses the password in --redis-url, or wants one: %w", cfg, err) //nolint:staticcheck // It is a name.
+		}
 		return nil, fmt.Errorf("cannot reach Redis at %s: %w; is it running, and is --redis-url right?", cfg, err)
 	}
 	return c, nil
@@ -80,10 +94,14 @@ func (o *intercomOptions) client(timeout time.Duration, concurrency int) (*inter
 		Timeout: timeout, Concurrency: concurrency, UserAgent: "intercom-dispatch/" + buildVersion(),
 	})
 	if err != nil {
-		return nil, &exitError{exitUsage, err}
+		return nil, &exitError{exitUsage, errors.New(flagOf.Replace(err.Error()))}
 	}
 	return c, nil
 }
+
+// flagOf turns the names of the intercom package's fields into those of flags.
+var flagOf = strings.NewReplacer("intercom: Region", "--intercom-region",
+	"intercom: BaseURL", "--intercom-base-url", "intercom: Version", "--intercom-version")
 
 func (o *intercomOptions) token() (func() (string, error), error) {
 	switch {
@@ -93,8 +111,10 @@ func (o *intercomOptions) token() (func() (string, error), error) {
 		return intercom.StaticToken(o.Token), nil
 	case o.TokenFile != "":
 		f := &secretFile{path: o.TokenFile}
-		_, err := f.read()
-		return f.read, err
+		if _, err := f.read(); err != nil {
+			return nil, fmt.Errorf("--intercom-token-file: %w", err)
+		}
+		return f.read, nil
 	}
 	return nil, errors.New("an access token is required: set INTERCOM_ACCESS_TOKEN, --intercom-token or --intercom-token-file")
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/intercom-dispatch/intercom-dispatch/internal/httpserver"
 	"github.com/intercom-dispatch/intercom-dispatch/replies"
@@ -40,28 +39,31 @@ func (o *webhookOptions) secrets() ([]string, error) {
 	return secrets, nil
 }
 
-// serve receives notifications until ctx ends.
-func (o *webhookOptions) serve(ctx context.Context, conn *connection, workspace string, log *zap.Logger) error {
+// open binds the address for notifications and returns what receives them
+// until its context ends.
+func (o *webhookOptions) open(ctx context.Context, conn *connection, workspace string, log *zap.Logger) (part, error) {
 	secrets, err := o.secrets()
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return nil, &exitError{exitUsage, err}
 	}
 	queue, err := replies.NewAsynqQueue(conn.client, workspace)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return nil, &exitError{exitUsage, err}
 	}
 	receiver, err := replies.NewReceiver(replies.ReceiverConfig{Secrets: secrets, Queue: queue, Log: log})
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return nil, &exitError{exitUsage, err}
 	}
 	ln, err := httpserver.Listen(ctx, o.WebhookAddr)
 	if err != nil {
-		return fmt.Errorf("--webhook-addr: %w", err)
+		return nil, fmt.Errorf("--webhook-addr: %w", err)
 	}
 	log.Info("receiving webhook notifications", zap.String("addr", ln.Addr().String()), zap.String("path", replies.WebhookPath))
 	mux := http.NewServeMux()
 	mux.Handle(replies.WebhookPath, receiver)
-	return httpserver.Serve(ctx, ln, mux, log)
+	return func(ctx context.Context) error {
+		return httpserver.Serve(ctx, ln, mux, httpserver.Config{Log: log})
+	}, nil
 }
 
 type webhookCommand struct {
@@ -83,8 +85,13 @@ func (c *webhookCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer conn.close()
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return c.webhookOptions.serve(ctx, conn, c.Workspace, log) })
-	g.Go(func() error { return c.adminOptions.serve(ctx, conn, c.Workspace, false, newRegistry(), log) })
-	return g.Wait()
+	receive, err := c.webhookOptions.open(ctx, conn, c.Workspace, log)
+	if err != nil {
+		return err
+	}
+	admin, err := c.adminOptions.open(ctx, conn, c.Workspace, false, newRegistry(), log)
+	if err != nil {
+		return err
+	}
+	return runAll(ctx, receive, admin)
 }

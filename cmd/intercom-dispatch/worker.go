@@ -7,7 +7,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/logging"
@@ -42,6 +41,9 @@ func (c *workerCommand) Run(ctx context.Context, p *program) error {
 			return &exitError{exitUsage, err}
 		}
 	}
+	if err := c.check(); err != nil {
+		return &exitError{exitUsage, err}
+	}
 	client, err := c.client(c.RequestTimeout, c.Concurrency)
 	if err != nil {
 		return err
@@ -68,16 +70,40 @@ func (c *workerCommand) Run(ctx context.Context, p *program) error {
 	c.logConfig(log)
 	c.introduce(ctx, client, log)
 
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return w.Run(ctx) })
-	g.Go(func() error { return matcher.Run(ctx) })
+	parts := []part{w.Run, matcher.Run}
 	if c.Webhook {
-		g.Go(func() error { return c.webhookOptions.serve(ctx, conn, c.Workspace, log) })
+		receive, err := c.webhookOptions.open(ctx, conn, c.Workspace, log)
+		if err != nil {
+			return err
+		}
+		parts = append(parts, receive)
 	}
-	g.Go(func() error { return c.adminOptions.serve(ctx, conn, c.Workspace, c.Monitor, registry, log) })
-	err = g.Wait()
+	admin, err := c.adminOptions.open(ctx, conn, c.Workspace, c.Monitor, registry, log)
+	if err != nil {
+		return err
+	}
+	err = runAll(ctx, append(parts, admin)...)
 	log.Info("worker stopped", zap.Error(err))
 	return err
+}
+
+// maxRequestTimeout is far from what asynq gives to a task.
+const maxRequestTimeout = 10 * time.Minute
+
+// check refuses, by the names of flags, what cannot work or would be taken
+// for a default.
+func (c *workerCommand) check() error {
+	switch {
+	case c.Concurrency < 1:
+		return errors.New("--concurrency must be at least 1")
+	case c.RequestTimeout <= 0 || c.RequestTimeout > maxRequestTimeout:
+		return errors.New("--request-timeout must be longer than 0 and at most 10m")
+	case c.ContactWait < 0:
+		return errors.New("--contact-wait must not be negative; 0 is not to wait")
+	case c.GiveUpAfter <= 0:
+		return errors.New("--give-up-after must be longer than 0")
+	}
+	return nil
 }
 
 func (c *workerCommand) worker(conn *connection, client *intercom.Client, log *zap.Logger, r prometheus.Registerer) (*worker.Worker, error) {

@@ -57,8 +57,8 @@ func notFound(message, field string) *failure {
 	return &failure{http.StatusNotFound, "not_found", message, field}
 }
 
-func unprocessable(field, message string) *failure {
-	return &failure{http.StatusUnprocessableEntity, "parameter_not_found", message, field}
+func unprocessable(message string) *failure {
+	return &failure{http.StatusUnprocessableEntity, "parameter_not_found", message, ""}
 }
 
 // document is an answer of v as JSON.

@@ -49,6 +49,9 @@ type Config struct {
 	// the default sender and the one behind the token. Empty means one admin
 	// with the id "1".
 	Admins []Admin
+	// AnyAdmin lets messages come from every admin, also from those that are
+	// not among Admins.
+	AnyAdmin bool
 	// UnknownContacts says what happens to contacts that nobody added.
 	UnknownContacts ContactPolicy
 	// ContactDelay is how long a contact that was created with POST /contacts

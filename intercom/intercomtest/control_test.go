@@ -14,7 +14,7 @@ import (
 
 // plainly sends a request without any header.
 func (f *fake) plainly(method, path, body string) reply {
-	f.t.Helper()
+	f.tb.Helper()
 	req := f.request(method, path, body)
 	req.Header = http.Header{}
 	return f.send(req)

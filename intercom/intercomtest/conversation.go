@@ -1,6 +1,7 @@
 package intercomtest
 
 import (
+	"slices"
 	"strconv"
 	"time"
 )
@@ -40,9 +41,9 @@ func (c *conversation) now() conversationState { return c.states[len(c.states)-1
 
 // indexed returns what search sees of the conversation, if it does.
 func (c *conversation) indexed(now time.Time) (conversationState, bool) {
-	for i := len(c.states) - 1; i >= 0; i-- {
-		if !now.Before(c.states[i].indexedAt) {
-			return c.states[i], true
+	for _, state := range slices.Backward(c.states) {
+		if !now.Before(state.indexedAt) {
+			return state, true
 		}
 	}
 	return conversationState{}, false

@@ -15,33 +15,43 @@ import (
 
 // conversation is what a client reads of one.
 type conversation struct {
-	ID     string
+	ID     string `json:"id"`
 	Source struct {
-		Type, ID, Subject, Body string
-		DeliveredAs             string `json:"delivered_as"`
-		Author                  struct{ Type, ID, Name, Email string }
-	}
+		Type        string `json:"type"`
+		ID          string `json:"id"`
+		Subject     string `json:"subject"`
+		Body        string `json:"body"`
+		DeliveredAs string `json:"delivered_as"`
+		Author      struct {
+			Email string `json:"email"`
+		} `json:"author"`
+	} `json:"source"`
 	Contacts struct {
-		Contacts []struct{ ID string }
-	}
+		Contacts []struct {
+			ID string `json:"id"`
+		} `json:"contacts"`
+	} `json:"contacts"`
 	FirstContactReply *struct {
 		CreatedAt int64 `json:"created_at"`
 	} `json:"first_contact_reply"`
 	Parts *struct {
 		Parts []struct {
-			ID, Body string
-			PartType string `json:"part_type"`
-			Author   struct{ Type, ID string }
+			ID     string `json:"id"`
+			Body   string `json:"body"`
+			Author struct {
+				Type string `json:"type"`
+				ID   string `json:"id"`
+			} `json:"author"`
 		} `json:"conversation_parts"`
 		TotalCount int `json:"total_count"`
 	} `json:"conversation_parts"`
 }
 
-func (r reply) conversation(t testing.TB) conversation {
-	t.Helper()
-	require.Equal(t, http.StatusOK, r.status, "%s", r.body)
+func (r reply) conversation(tb testing.TB) conversation {
+	tb.Helper()
+	require.Equal(tb, http.StatusOK, r.status, "%s", r.body)
 	var c conversation
-	require.NoError(t, json.Unmarshal(r.body, &c))
+	require.NoError(tb, json.Unmarshal(r.body, &c))
 	return c
 }
 

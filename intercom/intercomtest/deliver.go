@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 )
 
@@ -56,9 +57,7 @@ func (w *webhooks) do(ctx context.Context, method, url string, header http.Heade
 	if err != nil {
 		return 0, fmt.Errorf("webhook URL: %w", err)
 	}
-	for name, values := range header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, header)
 	resp, err := w.client.Do(req)
 	if err != nil {
 		return 0, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"syscall"
@@ -19,17 +20,13 @@ import (
 // overSockets sends the fake's requests through a real server.
 func (f *fake) overSockets() {
 	server := httptest.NewServer(f.Server)
-	f.t.Cleanup(server.Close)
-	target := server.Listener.Addr().String()
-	f.client = &http.Client{Transport: transportTo(target)}
-}
-
-type transportTo string
-
-func (t transportTo) RoundTrip(r *http.Request) (*http.Response, error) {
-	r = r.Clone(r.Context())
-	r.URL.Host = string(t)
-	return http.DefaultTransport.RoundTrip(r)
+	f.tb.Cleanup(server.Close)
+	dialer := new(net.Dialer)
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return dialer.DialContext(ctx, network, server.Listener.Addr().String())
+	}}
+	f.tb.Cleanup(transport.CloseIdleConnections)
+	f.client = &http.Client{Transport: transport}
 }
 
 func onBothTransports(t *testing.T, test func(*testing.T, *fake)) {
@@ -102,7 +99,7 @@ func TestFaultCutsInTheMiddleOfTheBody(t *testing.T) {
 		require.Equal(t, http.StatusOK, resp.StatusCode)
 		half, err := io.ReadAll(resp.Body)
 		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
-		require.EqualValues(t, resp.ContentLength/2, len(half))
+		require.Len(t, half, int(resp.ContentLength)/2)
 		require.NotEmpty(t, half)
 		require.Len(t, f.Created(), 1)
 		require.Equal(t, http.StatusOK, f.Requests()[0].Status)

@@ -52,13 +52,16 @@ func TestWaitForEndsWithItsContext(t *testing.T) {
 func TestLogThatWasHandedOutDoesNotChange(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, intercomtest.Config{})
-	f.create(inapp)
+	for range 3 { // So that the log has room for one more.
+		f.create(inapp)
+	}
 	before := f.Log()
-	mine := append(before.Created, intercomtest.CreatedMessage{ID: "mine"}) //nolint:gocritic // That is the point.
+	mine := before.Created
 	f.create(inapp)
-	require.Len(t, before.Created, 1)
-	require.Equal(t, "mine", mine[1].ID)
-	require.NotEqual(t, "mine", f.Created()[1].ID)
+	mine = append(mine, intercomtest.CreatedMessage{ID: "mine"})
+	require.Len(t, before.Created, 3)
+	require.Equal(t, "mine", mine[3].ID)
+	require.NotEqual(t, "mine", f.Created()[3].ID)
 }
 
 func TestConcurrentRequestsAreEachCountedOnce(t *testing.T) {

@@ -51,9 +51,9 @@ func (m *messageRequest) checkEmail() *failure {
 	case blank(m.body):
 		return invalid("", "Body is required")
 	case blank(m.subject):
-		return unprocessable("", "No subject supplied for email message")
+		return unprocessable("No subject supplied for email message")
 	case m.template == "":
-		return unprocessable("", "No template supplied for email message")
+		return unprocessable("No template supplied for email message")
 	case m.template != "plain" && m.template != "personal":
 		return invalid("template", "Template must be plain or personal")
 	}
@@ -65,9 +65,9 @@ func (m *messageRequest) checkWhatsApp(v version) *failure {
 	case v.before(whatsAppMessages):
 		return invalid("message_type", "WhatsApp messages need API version 2.16 or newer")
 	case blank(m.template):
-		return unprocessable("", "No template supplied for whatsapp message")
+		return unprocessable("No template supplied for whatsapp message")
 	case m.components == nil:
-		return unprocessable("", "No components supplied for whatsapp message")
+		return unprocessable("No components supplied for whatsapp message")
 	}
 	return nil
 }

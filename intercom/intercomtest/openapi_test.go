@@ -118,8 +118,11 @@ func TestDocumentedRequestExamplesAreAnsweredAsDocumented(t *testing.T) {
 			f := newFake(t, intercomtest.Config{
 				UnknownContacts: intercomtest.UnknownMessageable,
 				Admins: []intercomtest.Admin{
-					{ID: "991267816", Name: "Ciaran", Email: "c@example.com"}, {ID: "991267817"}, {ID: "991267818"},
-					{ID: "991267819"}, {ID: "991267820"},
+					{ID: "991267816", Name: "Ciaran", Email: "c@example.com"},
+					{ID: "991267817"},
+					{ID: "991267818"},
+					{ID: "991267819"},
+					{ID: "991267820"},
 				},
 			})
 			f.header.Set("Intercom-Version", version)

@@ -185,10 +185,10 @@ func (f filter) matchDate(v view) bool {
 			const day = 24 * 60 * 60
 			h, w = h/day, w/day
 		}
-		switch {
-		case f.operator == ">":
+		switch f.operator {
+		case ">":
 			return h > w || h == w && !v.days
-		case f.operator == "<":
+		case "<":
 			return h < w || h == w && !v.days
 		}
 		return h == w

@@ -112,7 +112,11 @@ func (q *search) decodePagination(raw json.RawMessage) *failure {
 		return d.fail
 	case q.perPage < 1 || q.perPage > maxPerPage:
 		return invalid("per_page", fmt.Sprintf("Per page must be from 1 to %d", maxPerPage))
-	case after != "" && !q.after.decode(after):
+	case after == "":
+		return nil
+	}
+	var ok bool
+	if q.after, ok = decodeCursor(after); !ok {
 		return invalid("starting_after", "Starting after is not a cursor of this search")
 	}
 	return nil
@@ -127,9 +131,10 @@ func (c cursor) encode() string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-func (c *cursor) decode(s string) bool {
+func decodeCursor(s string) (cursor, bool) {
+	var c cursor
 	b, err := base64.RawURLEncoding.DecodeString(s)
-	return err == nil && json.Unmarshal(b, c) == nil && c.Page > 1
+	return c, err == nil && json.Unmarshal(b, &c) == nil && c.Page > 1
 }
 
 func (g group) match(v view) bool {

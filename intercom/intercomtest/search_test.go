@@ -15,24 +15,24 @@ import (
 
 // page is what a search answers.
 type page struct {
-	TotalCount    int `json:"total_count"`
-	Conversations []conversation
+	TotalCount    int            `json:"total_count"`
+	Conversations []conversation `json:"conversations"`
 	Pages         struct {
-		Page       int
+		Page       int `json:"page"`
 		PerPage    int `json:"per_page"`
 		TotalPages int `json:"total_pages"`
 		Next       *struct {
 			StartingAfter string `json:"starting_after"`
-		}
-	}
+		} `json:"next"`
+	} `json:"pages"`
 }
 
 func (f *fake) search(body string) page {
-	f.t.Helper()
+	f.tb.Helper()
 	r := f.post("/conversations/search", body)
-	require.Equal(f.t, http.StatusOK, r.status, "%s", r.body)
+	require.Equal(f.tb, http.StatusOK, r.status, "%s", r.body)
 	var p page
-	require.NoError(f.t, json.Unmarshal(r.body, &p))
+	require.NoError(f.tb, json.Unmarshal(r.body, &p))
 	return p
 }
 

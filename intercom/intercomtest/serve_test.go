@@ -99,8 +99,13 @@ func TestWrongMethodAndUnknownPathAreNotFound(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, intercomtest.Config{})
 	for _, at := range [][2]string{
-		{"GET", "/messages"}, {"PUT", "/messages"}, {"POST", "/me"}, {"GET", "/conversations/search/x"},
-		{"DELETE", "/contacts/jo"}, {"POST", "/messages/"}, {"GET", "/"},
+		{"GET", "/messages"},
+		{"PUT", "/messages"},
+		{"POST", "/me"},
+		{"GET", "/conversations/search/x"},
+		{"DELETE", "/contacts/jo"},
+		{"POST", "/messages/"},
+		{"GET", "/"},
 	} {
 		r := f.do(at[0], at[1], inapp)
 		code, _, _ := r.error(t)

@@ -25,7 +25,7 @@ const (
 // fake is a Server with its in-process transport.
 type fake struct {
 	*intercomtest.Server
-	t      testing.TB
+	tb     testing.TB
 	client *http.Client
 	header http.Header
 }
@@ -37,16 +37,16 @@ type reply struct {
 	body   []byte
 }
 
-func newFake(t testing.TB, cfg intercomtest.Config) *fake {
-	t.Helper()
+func newFake(tb testing.TB, cfg intercomtest.Config) *fake {
+	tb.Helper()
 	if cfg.Token == "" {
 		cfg.Token = token
 	}
 	s := intercomtest.New(cfg)
-	t.Cleanup(s.Close)
+	tb.Cleanup(s.Close)
 	s.AddContact(intercomtest.Contact{ID: "jo", Name: "Jo", Email: "jo@example.com", ExternalID: "70"})
 	return &fake{
-		Server: s, t: t, client: &http.Client{Transport: s.RoundTripper()},
+		Server: s, tb: tb, client: &http.Client{Transport: s.RoundTripper()},
 		header: http.Header{
 			"Authorization": {"Bearer " + token}, "Accept": {"application/json"}, "Content-Type": {"application/json"},
 		},
@@ -55,56 +55,67 @@ func newFake(t testing.TB, cfg intercomtest.Config) *fake {
 
 // request returns a request as a good client would make it.
 func (f *fake) request(method, path, body string) *http.Request {
-	f.t.Helper()
-	req, err := http.NewRequestWithContext(f.t.Context(), method, baseURL+path, bytes.NewReader([]byte(body)))
-	require.NoError(f.t, err)
+	f.tb.Helper()
+	req, err := http.NewRequestWithContext(f.tb.Context(), method, baseURL+path, bytes.NewReader([]byte(body)))
+	require.NoError(f.tb, err)
 	req.Header = f.header.Clone()
 	return req
 }
 
 func (f *fake) send(req *http.Request) reply {
-	f.t.Helper()
+	f.tb.Helper()
 	resp, err := f.client.Do(req)
-	require.NoError(f.t, err)
+	require.NoError(f.tb, err)
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
-	require.NoError(f.t, err)
+	require.NoError(f.tb, err)
 	return reply{resp.StatusCode, resp.Header, body}
 }
 
 func (f *fake) do(method, path, body string) reply {
-	f.t.Helper()
+	f.tb.Helper()
 	return f.send(f.request(method, path, body))
 }
 
-func (f *fake) post(path, body string) reply { f.t.Helper(); return f.do(http.MethodPost, path, body) }
-func (f *fake) get(path string) reply        { f.t.Helper(); return f.do(http.MethodGet, path, "") }
+func (f *fake) post(path, body string) reply {
+	f.tb.Helper()
+	return f.do(http.MethodPost, path, body)
+}
+
+func (f *fake) get(path string) reply {
+	f.tb.Helper()
+	return f.do(http.MethodGet, path, "")
+}
 
 // create sends a message that must be created, and returns its id.
 func (f *fake) create(body string) string {
-	f.t.Helper()
+	f.tb.Helper()
 	r := f.post("/messages", body)
-	require.Equal(f.t, http.StatusOK, r.status, "%s", r.body)
-	return r.json(f.t)["id"].(string)
+	require.Equal(f.tb, http.StatusOK, r.status, "%s", r.body)
+	return r.json(f.tb)["id"].(string)
 }
 
-func (r reply) json(t testing.TB) map[string]any {
-	t.Helper()
+func (r reply) json(tb testing.TB) map[string]any {
+	tb.Helper()
 	var doc map[string]any
-	require.NoError(t, json.Unmarshal(r.body, &doc), "%s", r.body)
+	require.NoError(tb, json.Unmarshal(r.body, &doc), "%s", r.body)
 	return doc
 }
 
 // error returns the code, message and field of the error list.
-func (r reply) error(t testing.TB) (code, message, field string) {
-	t.Helper()
+func (r reply) error(tb testing.TB) (code, message, field string) {
+	tb.Helper()
 	var doc struct {
-		Type   string
-		Errors []struct{ Code, Message, Field string }
+		Type   string `json:"type"`
+		Errors []struct {
+			Code    string `json:"code"`
+			Message string `json:"message"`
+			Field   string `json:"field"`
+		} `json:"errors"`
 	}
-	require.NoError(t, json.Unmarshal(r.body, &doc), "%s", r.body)
-	require.Equal(t, "error.list", doc.Type)
-	require.Len(t, doc.Errors, 1)
+	require.NoError(tb, json.Unmarshal(r.body, &doc), "%s", r.body)
+	require.Equal(tb, "error.list", doc.Type)
+	require.Len(tb, doc.Errors, 1)
 	return doc.Errors[0].Code, doc.Errors[0].Message, doc.Errors[0].Field
 }
 

@@ -46,7 +46,8 @@ type webhooks struct {
 	now        func() time.Time
 	record     func(Delivery)
 
-	ctx    context.Context //nolint:containedctx // It is the goroutines' life, not a call's.
+	// ctx is the life of the goroutines, not of a call.
+	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	queue  chan *notification
@@ -146,6 +147,10 @@ func (w *webhooks) deliverNew() {
 		case <-w.ctx.Done():
 			return
 		case n := <-w.queue:
+			// Both may be ready, and select has no order.
+			if w.ctx.Err() != nil {
+				return
+			}
 			if d := w.deliver(w.ctx, n, w.secret); !d.OK() {
 				w.tryAgain(n)
 			}
@@ -170,7 +175,7 @@ func (w *webhooks) deliverAgain() {
 		case <-w.ctx.Done():
 			return
 		case n := <-w.again:
-			if sleep(w.ctx, time.Until(n.due)) {
+			if sleep(w.ctx, time.Until(n.due)) && w.ctx.Err() == nil {
 				w.deliver(w.ctx, n.notification, w.secret)
 			}
 		}

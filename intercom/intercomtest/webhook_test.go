@@ -55,22 +55,23 @@ func (r *receiver) received() []received {
 
 // envelope is what a receiver reads of a notification.
 type envelope struct {
-	Type, Topic      string
-	AppID            string `json:"app_id"`
-	ID               *string
-	CreatedAt        int64 `json:"created_at"`
-	DeliveryAttempts int   `json:"delivery_attempts"`
-	FirstSentAt      int64 `json:"first_sent_at"`
+	Type             string  `json:"type"`
+	Topic            string  `json:"topic"`
+	AppID            string  `json:"app_id"`
+	ID               *string `json:"id"`
+	CreatedAt        int64   `json:"created_at"`
+	DeliveryAttempts int     `json:"delivery_attempts"`
+	FirstSentAt      int64   `json:"first_sent_at"`
 	Data             struct {
-		Type string
-		Item json.RawMessage
-	}
+		Type string          `json:"type"`
+		Item json.RawMessage `json:"item"`
+	} `json:"data"`
 }
 
-func (r received) envelope(t testing.TB) envelope {
-	t.Helper()
+func (r received) envelope(tb testing.TB) envelope {
+	tb.Helper()
 	var e envelope
-	require.NoError(t, json.Unmarshal(r.body, &e), "%s", r.body)
+	require.NoError(tb, json.Unmarshal(r.body, &e), "%s", r.body)
 	return e
 }
 
@@ -133,6 +134,8 @@ func TestFirstReplyCanComeUnderTheOtherTopic(t *testing.T) {
 	require.NoError(t, f.WaitFor(t.Context(), delivered(2)))
 	require.Equal(t, "conversation.user.created", f.Deliveries()[0].Topic)
 	require.Equal(t, "conversation.user.replied", f.Deliveries()[1].Topic)
+	item := r.received()[1].envelope(t).Data.Item
+	require.Len(t, reply{status: http.StatusOK, body: item}.conversation(t).Parts.Parts, 1, "the new part only")
 }
 
 func TestCreatedContactsAreNotified(t *testing.T) {
@@ -147,7 +150,9 @@ func TestCreatedContactsAreNotified(t *testing.T) {
 	require.NoError(t, f.WaitFor(t.Context(), delivered(2)))
 	require.Equal(t, "contact.user.created", f.Deliveries()[0].Topic)
 	require.Equal(t, "contact.lead.created", f.Deliveries()[1].Topic)
-	var item struct{ ID string }
+	var item struct {
+		ID string `json:"id"`
+	}
 	require.NoError(t, json.Unmarshal(r.received()[0].envelope(t).Data.Item, &item))
 	require.Equal(t, user["id"], item.ID)
 }
@@ -269,6 +274,7 @@ func TestCloseEndsDeliveriesAndWaitsForThem(t *testing.T) {
 		f.Close()
 		f.Close()
 		require.Zero(t, time.Since(start))
+		require.Len(t, f.Deliveries(), 1, "the one that was under way has ended")
 		info, err := f.Reply(context.Background(), id, "after")
 		require.Error(t, err)
 		require.NotEmpty(t, info.PartID, "the answer itself was given")

@@ -25,7 +25,7 @@ func serve(t *testing.T, h http.HandlerFunc, log *zap.Logger) (addr string, stop
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	ended := make(chan error, 1)
-	go func() { ended <- httpserver.Serve(ctx, ln, h, log) }()
+	go func() { ended <- httpserver.Serve(ctx, ln, h, httpserver.Config{Log: log}) }()
 	return ln.Addr().String(), cancel, ended
 }
 
@@ -122,7 +122,7 @@ func TestServeNamesTheAddressOfAListenerThatFails(t *testing.T) {
 	ln, err := httpserver.Listen(t.Context(), "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, ln.Close())
-	err = httpserver.Serve(t.Context(), ln, http.NotFoundHandler(), zap.NewNop())
+	err = httpserver.Serve(t.Context(), ln, http.NotFoundHandler(), httpserver.Config{})
 	require.ErrorContains(t, err, ln.Addr().String())
 }
 

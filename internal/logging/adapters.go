@@ -30,9 +30,19 @@ type asynqLogger struct{ log *zap.SugaredLogger }
 
 func (l asynqLogger) Debug(args ...any) { l.log.Debug(args...) }
 func (l asynqLogger) Info(args ...any)  { l.log.Debug(args...) }
-func (l asynqLogger) Warn(args ...any)  { l.log.Warn(args...) }
+func (l asynqLogger) Warn(args ...any)  { l.warn(fmt.Sprint(args...)) }
 func (l asynqLogger) Error(args ...any) { l.log.Error(args...) }
 func (l asynqLogger) Fatal(args ...any) { l.log.Error(args...) }
+
+// warn keeps quiet about "Retry exhausted", which asynq says of every task that
+// a handler wants archived, and which reads as if there had been retries.
+func (l asynqLogger) warn(line string) {
+	if strings.HasPrefix(line, "Retry exhausted") {
+		l.log.Debug(line)
+		return
+	}
+	l.log.Warn(line)
+}
 
 // RedisLogger is what go-redis' SetLogger takes.
 type RedisLogger struct{ log *zap.Logger }

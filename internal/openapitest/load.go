@@ -20,36 +20,36 @@ type Description struct {
 
 // Load reads the description of a version such as "2.14". Where there is none
 // the test is skipped, or fails if DISPATCH_REQUIRE_OPENAPI is 1.
-func Load(t testing.TB, version string) *Description {
-	t.Helper()
+func Load(tb testing.TB, version string) *Description {
+	tb.Helper()
 	file := "intercom-" + version + ".yaml"
-	path, found := find(t, file)
+	path, found := find(tb, file)
 	if !found {
 		const hint = "no %s: set OPENAPI_DIR to a folder with Intercom's OpenAPI descriptions"
 		if os.Getenv("DISPATCH_REQUIRE_OPENAPI") == "1" {
-			t.Fatalf(hint, file)
+			tb.Fatalf(hint, file)
 		}
-		t.Skipf(hint, file)
+		tb.Skipf(hint, file)
 	}
 	doc, err := openapi3.NewLoader().LoadFromFile(path)
 	if err != nil {
-		t.Fatalf("load %s: %v", file, err)
+		tb.Fatalf("load %s: %v", file, err)
 	}
 	// Tests have hosts of their own.
 	doc.Servers = openapi3.Servers{{URL: "/"}}
 	router, err := gorillamux.NewRouter(doc)
 	if err != nil {
-		t.Fatalf("route %s: %v", file, err)
+		tb.Fatalf("route %s: %v", file, err)
 	}
 	return &Description{doc: doc, router: router}
 }
 
-func find(t testing.TB, file string) (string, bool) {
-	t.Helper()
+func find(tb testing.TB, file string) (string, bool) {
+	tb.Helper()
 	dirs := []string{os.Getenv("OPENAPI_DIR")}
 	dir, err := os.Getwd()
 	if err != nil {
-		t.Fatalf("working directory: %v", err)
+		tb.Fatalf("working directory: %v", err)
 	}
 	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
 		dirs = append(dirs, filepath.Join(dir, "shared", "openapi"))
@@ -65,17 +65,17 @@ func find(t testing.TB, file string) (string, bool) {
 
 // RequestExamples returns the documented examples of an operation's request
 // body by their names.
-func (d *Description) RequestExamples(t testing.TB, method, path string) map[string][]byte {
-	t.Helper()
+func (d *Description) RequestExamples(tb testing.TB, method, path string) map[string][]byte {
+	tb.Helper()
 	item := d.doc.Paths.Value(path)
 	if item == nil || item.GetOperation(method) == nil {
-		t.Fatalf("the description has no %s %s", method, path)
+		tb.Fatalf("the description has no %s %s", method, path)
 	}
 	examples := make(map[string][]byte)
 	for name, example := range item.GetOperation(method).RequestBody.Value.Content["application/json"].Examples {
 		body, err := json.Marshal(example.Value.Value)
 		if err != nil {
-			t.Fatalf("example %s: %v", name, err)
+			tb.Fatalf("example %s: %v", name, err)
 		}
 		examples[name] = body
 	}

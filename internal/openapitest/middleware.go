@@ -13,17 +13,20 @@ import (
 // Middleware checks every request to next and every answer of it, and fails
 // the test where the description says otherwise. Requests under /_fake/ are not
 // Intercom's and pass. Connections that next cuts are not held against it.
-func (d *Description) Middleware(t testing.TB, next http.Handler) http.Handler {
-	return d.middleware(t, next, true)
+func (d *Description) Middleware(tb testing.TB, next http.Handler) http.Handler {
+	tb.Helper()
+	return d.middleware(tb, next, true)
 }
 
 // RequestMiddleware is Middleware without the check of answers, for tests in
 // which they are broken on purpose.
-func (d *Description) RequestMiddleware(t testing.TB, next http.Handler) http.Handler {
-	return d.middleware(t, next, false)
+func (d *Description) RequestMiddleware(tb testing.TB, next http.Handler) http.Handler {
+	tb.Helper()
+	return d.middleware(tb, next, false)
 }
 
-func (d *Description) middleware(t testing.TB, next http.Handler, answers bool) http.Handler {
+func (d *Description) middleware(tb testing.TB, next http.Handler, answers bool) http.Handler {
+	tb.Helper()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/_fake/") {
 			next.ServeHTTP(w, r)
@@ -36,7 +39,7 @@ func (d *Description) middleware(t testing.TB, next http.Handler, answers bool) 
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		if err := d.CheckRequest(r, body); err != nil {
-			t.Errorf("%v", err)
+			tb.Errorf("%v", err)
 		}
 		copied := &recorder{ResponseWriter: w, status: http.StatusOK}
 		next.ServeHTTP(copied, r)
@@ -44,7 +47,7 @@ func (d *Description) middleware(t testing.TB, next http.Handler, answers bool) 
 			return
 		}
 		if err := d.CheckResponse(r, copied.status, w.Header(), copied.body.Bytes()); err != nil {
-			t.Errorf("%v", err)
+			tb.Errorf("%v", err)
 		}
 	})
 }

@@ -114,7 +114,6 @@ func TestRewriteLeavesOtherDocumentsAlone(t *testing.T) {
 	require.True(t, json.Valid(rewrite([]byte(goodRequest), requests)))
 }
 
-//nolint:paralleltest // It changes the environment and the working directory.
 func TestLoadSkipsWithoutADescriptionUnlessItIsRequired(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("OPENAPI_DIR", "")

@@ -50,6 +50,17 @@ func Each(t *testing.T, run func(t *testing.T, s *Server)) {
 	})
 }
 
+// EachAndCluster is Each with a cluster of one node besides, as the subtest
+// "cluster": there a script may only touch keys of one slot, which it names.
+func EachAndCluster(t *testing.T, run func(t *testing.T, s *Server)) {
+	t.Helper()
+	Each(t, run)
+	t.Run("cluster", func(t *testing.T) {
+		t.Parallel()
+		run(t, Start(t, Options{Cluster: true}))
+	})
+}
+
 // Start runs a real redis-server until the test ends. It skips the test where
 // there is none in PATH, and fails it if DISPATCH_REQUIRE_REDIS=1 is set.
 func Start(tb testing.TB, o Options) *Server {

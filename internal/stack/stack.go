@@ -135,10 +135,11 @@ func (s *Stack) Run(ctx context.Context) error {
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
 	servers, serving := errgroup.WithContext(serving)
-	servers.Go(func() error { return httpserver.Serve(serving, s.fakeLn, s.Fake, s.cfg.Log) })
+	web := httpserver.Config{Log: s.cfg.Log}
+	servers.Go(func() error { return httpserver.Serve(serving, s.fakeLn, s.Fake, web) })
 	hooks := http.NewServeMux()
 	hooks.Handle(replies.WebhookPath, s.receiver)
-	servers.Go(func() error { return httpserver.Serve(serving, s.hookLn, hooks, s.cfg.Log) })
+	servers.Go(func() error { return httpserver.Serve(serving, s.hookLn, hooks, web) })
 
 	working, stopWorking := context.WithCancel(ctx)
 	defer stopWorking()

@@ -23,7 +23,6 @@ const (
 func Serve(ctx context.Context, rdb redis.UniversalClient, cfg asynq.Config, h asynq.Handler, stopping func()) error {
 	cfg.TaskCheckInterval = checkInterval
 	cfg.DelayedTaskCheckInterval = delayedCheckInterval
-	cfg.LogLevel = asynq.DebugLevel // The logger decides.
 	if cfg.Logger == nil {
 		cfg.Logger = discard{}
 	}
