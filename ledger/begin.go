@@ -44,8 +44,9 @@ type Attempt struct {
 	// Number counts attempts from 1.
 	Number int
 	Now    time.Time
-	// FirstAt is when the first attempt was begun.
-	FirstAt time.Time
+	// FailingSince is when the first of the attempts was that in a row did not
+	// reach Intercom or are uncertain; zero if the last one is neither.
+	FailingSince time.Time
 	// ContactMissingSince is when Intercom first answered that the contact is
 	// not there, zero if it has not; ContactTries counts such answers.
 	ContactMissingSince time.Time
@@ -62,8 +63,10 @@ type Attempt struct {
 
 // Begin writes that an attempt to send the message is about to be made, and
 // says whether it may be. A message whose time is over becomes Expired here,
-// and one whose last attempt ended with its worker Uncertain. An error means
-// that nothing may be sent.
+// and one whose last attempt ended with its worker Uncertain.
+//
+// An error means that nothing may be sent. With an error of Redis the attempt
+// is returned all the same, for [Ledger.Abandon]: Redis may have begun it.
 func (l *Ledger) Begin(ctx context.Context, t Task, o BeginOptions) (*Attempt, error) {
 	a := &Attempt{task: t, token: newToken()}
 	args, err := t.createArgs()
@@ -77,7 +80,7 @@ func (l *Ledger) Begin(ctx context.Context, t Task, o BeginOptions) (*Attempt, e
 	args = append(args, a.token, millisArg(o.Lease.Milliseconds()), millisArg(millis(o.ExpiresAt)), t.Payload, settled)
 	res, err := l.run(ctx, beginScript, t.Key, nil, args...).StringSlice()
 	if err != nil {
-		return nil, fmt.Errorf("begin %q: %w", t.Key, err)
+		return a, fmt.Errorf("begin %q: %w", t.Key, err)
 	}
 	if err := a.read(res); err != nil {
 		return nil, fmt.Errorf("begin %q: %w", t.Key, err)
@@ -90,13 +93,13 @@ func (a *Attempt) read(res []string) error {
 		return fmt.Errorf("script returned %d values", len(res))
 	}
 	p := fieldParser{h: map[string]string{
-		fieldAttempts: res[2], "now": res[3], fieldFirstAt: res[4], fieldContactSince: res[5],
+		fieldAttempts: res[2], "now": res[3], fieldFailingSince: res[4], fieldContactSince: res[5],
 		fieldContactTries: res[6], fieldFailures: res[7], fieldUntil: res[8],
 	}}
 	a.Verdict, a.State = Verdict(res[0]), State(res[1])
 	a.Number = int(p.integer(fieldAttempts))
 	a.Now = p.time("now")
-	a.FirstAt = p.time(fieldFirstAt)
+	a.FailingSince = p.time(fieldFailingSince)
 	a.ContactMissingSince = p.time(fieldContactSince)
 	a.ContactTries = int(p.integer(fieldContactTries))
 	a.Failures = int(p.integer(fieldFailures))

@@ -49,10 +49,11 @@ type Outcome struct {
 	Error Error
 	// NextAttemptAt is zero where none is planned.
 	NextAttemptAt time.Time
-	// ContactMissingSince, ContactTries and Failures are the record's new
-	// counts; see Attempt.
+	// ContactMissingSince, ContactTries, FailingSince and Failures are the
+	// record's new counts; see Attempt.
 	ContactMissingSince time.Time
 	ContactTries        int
+	FailingSince        time.Time
 	Failures            int
 	// KeepPayload keeps the task's payload in the record.
 	KeepPayload bool
@@ -71,7 +72,8 @@ func (l *Ledger) Commit(ctx context.Context, a *Attempt, o Outcome) error {
 	}
 	res, err := l.run(ctx, commitScript, a.task.Key, nil,
 		a.token, string(o.State), cause, millisArg(millis(o.NextAttemptAt)),
-		millisArg(millis(o.ContactMissingSince)), strconv.Itoa(o.ContactTries), strconv.Itoa(o.Failures), payload).Slice()
+		millisArg(millis(o.ContactMissingSince)), strconv.Itoa(o.ContactTries), strconv.Itoa(o.Failures),
+		millisArg(millis(o.FailingSince)), payload).Slice()
 	if err != nil {
 		return fmt.Errorf("commit %q as %s: %w", a.task.Key, o.State, err)
 	}
@@ -81,6 +83,17 @@ func (l *Ledger) Commit(ctx context.Context, a *Attempt, o Outcome) error {
 	if res[0] != int64(1) {
 		s, _ := res[1].(string)
 		return &FencedError{State: State(s)}
+	}
+	return nil
+}
+
+// Abandon takes back an attempt whose Begin got no answer, and for which
+// nothing was sent: the message is Waiting again, where it would otherwise
+// count as under way, and then as uncertain. An attempt that was not begun is
+// left alone. It is safe to repeat.
+func (l *Ledger) Abandon(ctx context.Context, a *Attempt) error {
+	if err := l.run(ctx, abandonScript, a.task.Key, nil, a.token).Err(); err != nil {
+		return fmt.Errorf("abandon the attempt at %q: %w", a.task.Key, err)
 	}
 	return nil
 }

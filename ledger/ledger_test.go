@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -138,7 +139,7 @@ func TestSentMessageIsFoundByKeyAndByMessageID(t *testing.T) {
 	onEach(t, func(b *bundle) {
 		a := b.begun(task("k"))
 		require.Equal(b.t, 1, a.Number)
-		require.WithinDuration(b.t, time.Now(), a.FirstAt, time.Minute)
+		require.WithinDuration(b.t, time.Now(), a.Now, time.Minute)
 		r := b.lookup("k")
 		require.Equal(b.t, ledger.Sending, r.State)
 
@@ -215,9 +216,9 @@ func TestWaitingKeepsItsCountsAndItsTime(t *testing.T) {
 	onEach(t, func(b *bundle) {
 		first := b.begun(task("k"))
 		since := first.Now.Add(-3 * time.Second)
-		next := first.Now.Add(2 * time.Second)
+		next, failing := first.Now.Add(2*time.Second), first.Now.Add(-time.Second)
 		o := ledger.Outcome{
-			State: ledger.Waiting, NextAttemptAt: next, ContactMissingSince: since, ContactTries: 2, Failures: 1,
+			State: ledger.Waiting, NextAttemptAt: next, ContactMissingSince: since, ContactTries: 2, Failures: 1, FailingSince: failing,
 			Error: ledger.Error{Code: "not_found", Message: "User Not Found", Status: 404, RequestID: "r1"},
 		}
 		require.NoError(b.t, b.Commit(b.ctx, first, o))
@@ -231,7 +232,7 @@ func TestWaitingKeepsItsCountsAndItsTime(t *testing.T) {
 
 		second := b.begun(task("k"))
 		require.Equal(b.t, 2, second.Number)
-		require.Equal(b.t, first.FirstAt, second.FirstAt)
+		require.Equal(b.t, failing, second.FailingSince)
 		require.Equal(b.t, since, second.ContactMissingSince)
 		require.Equal(b.t, 2, second.ContactTries)
 		require.Equal(b.t, 1, second.Failures)
@@ -250,7 +251,7 @@ func TestFailedKeepsItsPayloadAndCanRunAgain(t *testing.T) {
 	onEach(t, func(b *bundle) {
 		a := b.begun(task("k"))
 		require.NoError(b.t, b.Commit(b.ctx, a, ledger.Outcome{
-			State: ledger.Failed, Error: ledger.Error{Code: "parameter_invalid"}, KeepPayload: true, Failures: 3,
+			State: ledger.Failed, Error: ledger.Error{Code: "parameter_invalid"}, KeepPayload: true, Failures: 3, FailingSince: a.Now,
 		}))
 		r := b.lookup("k")
 		require.Equal(b.t, ledger.Failed, r.State)
@@ -260,6 +261,7 @@ func TestFailedKeepsItsPayloadAndCanRunAgain(t *testing.T) {
 		again := b.begun(task("k"))
 		require.Equal(b.t, 2, again.Number)
 		require.Zero(b.t, again.Failures, "its deadlines count anew")
+		require.Zero(b.t, again.FailingSince)
 		b.sent(again, "19")
 		r = b.lookup("k")
 		require.Empty(b.t, r.Payload, "a sent record holds no message")
@@ -287,6 +289,7 @@ func TestAttemptOfADeadWorkerBecomesUncertain(t *testing.T) {
 		r := b.lookup("k")
 		require.Equal(b.t, ledger.Uncertain, r.State)
 		require.Equal(b.t, "worker_lost", r.LastError.Code)
+		require.False(b.t, second.FailingSince.IsZero(), "a message that kills its workers comes to an end")
 		require.Equal(b.t, []string{"k"}, b.listed(ledger.Uncertain))
 
 		// Settled: it may be sent again, and is marked for it.
@@ -364,6 +367,13 @@ func TestExpiredIsNotSent(t *testing.T) {
 		require.Equal(b.t, ledger.Expired, b.begin(task("waited"), ledger.BeginOptions{ExpiresAt: past}).State)
 		require.Empty(b.t, b.listed(ledger.Waiting))
 
+		b.commit(b.begun(task("uncertain")), ledger.Uncertain)
+		for _, settled := range []bool{false, true} {
+			a = b.begin(task("uncertain"), ledger.BeginOptions{ExpiresAt: past, Settled: settled})
+		}
+		require.Equal(b.t, ledger.Held, a.State, "it may exist: a person has to look")
+		require.Equal(b.t, []string{"uncertain"}, b.listed(ledger.Held))
+
 		future := time.Now().Add(time.Hour)
 		require.Equal(b.t, ledger.Begun, b.begin(task("in-time"), ledger.BeginOptions{ExpiresAt: future}).Verdict)
 	})
@@ -385,6 +395,57 @@ func TestCancelTakesBackWhatWasNotSent(t *testing.T) {
 
 		b.begun(task("sending"))
 		b.requireFenced(b.Cancel(b.ctx, task("sending")), ledger.Sending)
+	})
+}
+
+// deaf drops the answer to the next script, which runs all the same.
+type deaf struct {
+	redis.Hook
+
+	now *bool
+}
+
+func (d deaf) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (d deaf) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (d deaf) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if err == nil && *d.now && strings.HasPrefix(cmd.Name(), "eval") {
+			err = io.ErrUnexpectedEOF
+			cmd.SetErr(err)
+		}
+		return err
+	}
+}
+
+func TestAttemptWhoseBeginGotNoAnswerCanBeAbandoned(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(b *bundle) {
+		first := b.begun(task("k"))
+		since := first.Now.Add(-time.Minute)
+		require.NoError(b.t, b.Commit(b.ctx, first, ledger.Outcome{State: ledger.Waiting, ContactMissingSince: since, ContactTries: 3}))
+
+		lost := new(bool)
+		b.rdb.AddHook(deaf{now: lost})
+		*lost = true
+		a, err := b.Begin(b.ctx, task("k"), ledger.BeginOptions{Lease: time.Minute})
+		*lost = false
+		require.ErrorIs(b.t, err, io.ErrUnexpectedEOF)
+		require.Equal(b.t, ledger.Busy, b.begin(task("k"), ledger.BeginOptions{}).Verdict, "it was begun")
+
+		require.NoError(b.t, b.Abandon(b.ctx, a))
+		require.NoError(b.t, b.Abandon(b.ctx, first), "another attempt's changes nothing")
+		require.Equal(b.t, ledger.Waiting, b.lookup("k").State)
+		again := b.begun(task("k"))
+		require.Equal(b.t, since, again.ContactMissingSince)
+		require.Equal(b.t, 3, again.ContactTries)
+		require.False(b.t, b.lookup("k").PossibleDuplicate)
+		require.NoError(b.t, b.Abandon(b.ctx, a), "too late")
+		require.Equal(b.t, ledger.Sending, b.lookup("k").State)
 	})
 }
 

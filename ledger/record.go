@@ -62,7 +62,7 @@ const (
 	fieldQueuedAt     = "qa" // ms
 	fieldContacts     = "c"  // JSON array of contact ids
 	fieldMetadata     = "md" // JSON object
-	fieldFirstAt      = "fa" // ms: first attempt
+	fieldFailingSince = "fs" // ms: first of the failures that no other answer has come after
 	fieldNextAt       = "na" // ms: next attempt
 	fieldContactSince = "cs" // ms: first answer that the contact is not there
 	fieldContactTries = "ct" // how many such answers

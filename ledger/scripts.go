@@ -44,13 +44,13 @@ end
 //	ARGV[12]    the task's payload, kept if the message has expired
 //	ARGV[13]    '1': an uncertain attempt was settled and may be repeated
 //
-// Result: {verdict, state, attempts, now, first attempt, contact missing
+// Result: {verdict, state, attempts, now, failing since, contact missing
 // since, contact tries, failures, until}, times in ms.
 var beginScript = redis.NewScript(prelude + createFunc + `
-local f = redis.call('HMGET', record, 's', 'a', 't', 'u', 'e', 'fa', 'cs', 'ct', 'f')
+local f = redis.call('HMGET', record, 's', 'a', 't', 'u', 'e', 'fs', 'cs', 'ct', 'f')
 local state, attempts = f[1], tonumber(f[2] or 0)
 local function answer(verdict, s)
-  return {verdict, s, int(attempts), int(now), f[6] or int(now), f[7] or '0', f[8] or '0', f[9] or '0', f[4] or '0'}
+  return {verdict, s, int(attempts), int(now), f[6] or '0', f[7] or '0', f[8] or '0', f[9] or '0', f[4] or '0'}
 end
 
 if state == 'sending' and f[3] == ARGV[9] then return answer('begun', state) end
@@ -60,6 +60,11 @@ if state == 'cancelled' or state == 'held' or state == 'expired' then return ans
 if state == 'sending' then
   if now < tonumber(f[4]) then return answer('busy', state) end
   redis.call('HSET', record, 'er', '{"code":"worker_lost","message":"the worker ended in mid-request"}')
+  -- A message that kills its workers must come to an end as well.
+  if not f[6] then
+    f[6] = int(now)
+    redis.call('HSET', record, 'fs', f[6])
+  end
   enter('sending', 'uncertain')
   return answer('uncertain', 'uncertain')
 end
@@ -70,18 +75,18 @@ local expires = tonumber(ARGV[11])
 if expires > 0 and now >= expires then
   redis.call('HSET', record, 'p', ARGV[12])
   redis.call('HDEL', record, 'na')
-  enter(state, 'expired')
-  return answer('refused', 'expired')
+  -- What may have been created has not simply expired: a person has to look.
+  local to = state == 'uncertain' and 'held' or 'expired'
+  enter(state, to)
+  return answer('refused', to)
 end
 attempts = attempts + 1
 redis.call('HSET', record, 'a', int(attempts), 't', ARGV[9], 'u', int(now + tonumber(ARGV[10])))
-redis.call('HSETNX', record, 'fa', int(now))
 if state == 'uncertain' then redis.call('HSET', record, 'pd', '1') end
 if state == 'failed' then
   -- Run again by an operator: every deadline counts anew.
-  redis.call('HSET', record, 'fa', int(now))
-  redis.call('HDEL', record, 'cs', 'ct', 'f')
-  f[6], f[7], f[8], f[9] = int(now), '0', '0', '0'
+  redis.call('HDEL', record, 'cs', 'ct', 'f', 'fs')
+  f[6], f[7], f[8], f[9] = '0', '0', '0', '0'
 end
 redis.call('HDEL', record, 'na', 'p')
 enter(state, 'sending')
@@ -114,7 +119,7 @@ if ARGV[9] ~= '' then
 end
 if ARGV[10] ~= '' then redis.call('HSET', record, 'cv', ARGV[10]) end
 if state == 'sent' or state == 'replied' then return state end
-redis.call('HDEL', record, 't', 'u', 'na', 'p', 'cs', 'ct', 'f', 'fa', 'er')
+redis.call('HDEL', record, 't', 'u', 'na', 'p', 'cs', 'ct', 'f', 'fs', 'er')
 if ARGV[11] ~= '' then redis.call('HSET', record, 'er', ARGV[11]) end
 redis.call('HSET', record, 'sa', int(now))
 enter(state, 'sent')
@@ -130,7 +135,8 @@ return state or ''
 //	ARGV[7]  contact missing since, ms, 0 for not
 //	ARGV[8]  contact tries
 //	ARGV[9]  failures
-//	ARGV[10] the task's payload to keep, may be empty
+//	ARGV[10] failing since, ms, 0 for not
+//	ARGV[11] the task's payload to keep, may be empty
 //
 // Result: {1 if committed, else 0, state}.
 var commitScript = redis.NewScript(prelude + `
@@ -145,9 +151,22 @@ local function put(name, value)
   if value == '0' or value == '' then redis.call('HDEL', record, name)
   else redis.call('HSET', record, name, value) end
 end
-put('na', ARGV[6]); put('cs', ARGV[7]); put('ct', ARGV[8]); put('f', ARGV[9]); put('p', ARGV[10])
+put('na', ARGV[6]); put('cs', ARGV[7]); put('ct', ARGV[8]); put('f', ARGV[9]); put('fs', ARGV[10]); put('p', ARGV[11])
 enter(state, to)
 return {1, to}
+`)
+
+// abandonScript leaves Sending for Waiting where nothing was sent. All counts
+// stay.
+//
+//	ARGV[3] token of the attempt
+//
+// Result: 1 if the attempt was under way, else 0.
+var abandonScript = redis.NewScript(prelude + `
+local f = redis.call('HMGET', record, 's', 't')
+if f[1] ~= 'sending' or f[2] ~= ARGV[3] then return 0 end
+enter('sending', 'waiting')
+return 1
 `)
 
 // holdScript leaves Uncertain for Held.

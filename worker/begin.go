@@ -31,11 +31,24 @@ func (w *Worker) beginAttempt(ctx context.Context, d *delivery, settled bool) (*
 		opts.ExpiresAt = time.UnixMilli(d.envelope.ExpiresAt)
 	}
 	a, err := w.ledger.Begin(ctx, d.task, opts)
-	if err != nil {
-		w.metrics.ledgerErrors.Inc()
-		return nil, fmt.Errorf("nothing was sent: %w", err)
+	if err == nil {
+		return a, nil
 	}
-	return a, nil
+	w.metrics.ledgerErrors.Inc()
+	if a != nil && !settled {
+		w.abandon(ctx, d, a)
+	}
+	return nil, fmt.Errorf("nothing was sent: %w", err)
+}
+
+// abandon takes back an attempt that Redis may have begun without saying so.
+// If it cannot, the attempt is taken for one that may have created the message:
+// that is wrong, but safe.
+func (w *Worker) abandon(ctx context.Context, d *delivery, a *ledger.Attempt) {
+	err := w.persist(ctx, func(ctx context.Context) error { return w.ledger.Abandon(ctx, a) })
+	if err != nil {
+		w.log.Warn("an attempt that was not made may count as uncertain", zap.String("key", d.task.Key), zap.Error(err))
+	}
 }
 
 func (w *Worker) afterBegin(d *delivery, a *ledger.Attempt) error {
@@ -85,9 +98,10 @@ func (w *Worker) refused(log *zap.Logger, s ledger.State) error {
 // settle decides about an attempt that may have created the message, by the
 // message's policy. d.attempt is that attempt.
 func (w *Worker) settle(ctx context.Context, d *delivery) error {
-	// Also where the worker died between recording that an attempt is
-	// uncertain after the give-up time and holding the message for it.
-	givenUp := d.attempt.Now.Sub(d.attempt.FirstAt) > w.cfg.GiveUpAfter
+	// Also where workers die of it again and again, or one died between
+	// recording that an attempt is uncertain and holding the message.
+	since := d.attempt.FailingSince
+	givenUp := !since.IsZero() && d.attempt.Now.Sub(since) > w.cfg.GiveUpAfter
 	if givenUp || d.policy(w.cfg.IfUncertain) == ledger.Hold {
 		if err := w.hold(ctx, d); err != nil {
 			return err

@@ -29,8 +29,7 @@ type limits struct {
 // An uncertain message without a next attempt is to be held.
 func decide(o outcome, a *ledger.Attempt, l limits, now time.Time, jitter float64) ledger.Outcome {
 	d := ledger.Outcome{
-		State: ledger.Waiting, Error: o.err,
-		ContactMissingSince: a.ContactMissingSince, ContactTries: a.ContactTries, Failures: a.Failures,
+		State: ledger.Waiting, Error: o.err, ContactMissingSince: a.ContactMissingSince, ContactTries: a.ContactTries,
 	}
 	switch o.kind {
 	case KindContactMissing:
@@ -38,27 +37,38 @@ func decide(o outcome, a *ledger.Attempt, l limits, now time.Time, jitter float6
 	case KindThrottled:
 		d.NextAttemptAt = now.Add(o.wait)
 	case KindBlocked:
-		d.Failures++
+		d.Failures = a.Failures + 1
 		d.NextAttemptAt = now.Add(backoff(firstBlockedWait, maxBlockedWait, d.Failures, jitter))
 	case KindNotSent:
-		d.Failures++
-		d.NextAttemptAt = now.Add(backoff(firstRetryWait, maxRetryWait, d.Failures, jitter))
-		if d.NextAttemptAt.Sub(a.FirstAt) > l.giveUpAfter {
-			fail(&d, givenUp(now.Sub(a.FirstAt), o.err.Message))
+		if decideFailure(&d, a, l, now, jitter) {
+			fail(&d, d.Error.Message)
 		}
 	case KindUncertain:
 		d.State = ledger.Uncertain
-		d.Failures++
-		d.NextAttemptAt = now.Add(backoff(firstRetryWait, maxRetryWait, d.Failures, jitter))
-		if d.NextAttemptAt.Sub(a.FirstAt) > l.giveUpAfter {
+		if decideFailure(&d, a, l, now, jitter) {
 			// Without an end, each attempt might create one more copy.
 			d.NextAttemptAt = time.Time{}
-			d.Error.Message = givenUp(now.Sub(a.FirstAt), o.err.Message)
 		}
 	case KindRefused, KindSent, KindSentUnknownID: // The latter two are not decided about.
 		fail(&d, o.err.Message)
 	}
 	return d
+}
+
+// decideFailure backs off, and says whether to give up instead. The time to
+// give up counts from the first of the failures that no other answer has come
+// after: one failure after a long wait for a contact is no reason.
+func decideFailure(d *ledger.Outcome, a *ledger.Attempt, l limits, now time.Time, jitter float64) (giveUp bool) {
+	d.FailingSince, d.Failures = a.FailingSince, a.Failures+1
+	if d.FailingSince.IsZero() {
+		d.FailingSince = now
+	}
+	d.NextAttemptAt = now.Add(backoff(firstRetryWait, maxRetryWait, d.Failures, jitter))
+	if d.NextAttemptAt.Sub(d.FailingSince) <= l.giveUpAfter {
+		return false
+	}
+	d.Error.Message = fmt.Sprintf("given up after %s: %s", rounded(now.Sub(d.FailingSince)), d.Error.Message)
+	return true
 }
 
 // decideContact doubles the wait with each answer that the contact is not
@@ -78,10 +88,6 @@ func decideContact(d *ledger.Outcome, l limits, now time.Time) {
 	if d.NextAttemptAt.After(end) {
 		d.NextAttemptAt = end
 	}
-}
-
-func givenUp(after time.Duration, message string) string {
-	return fmt.Sprintf("given up after %s: %s", rounded(after), message)
 }
 
 func fail(d *ledger.Outcome, message string) {

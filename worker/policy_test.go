@@ -21,7 +21,7 @@ func TestContactWaitDoublesUpToAMinute(t *testing.T) {
 	t.Parallel()
 	missing := outcome{kind: KindContactMissing, err: ledger.Error{Code: "not_found", Message: "User Not Found", Status: 404}}
 	now := testNow
-	a := &ledger.Attempt{FirstAt: now}
+	a := &ledger.Attempt{}
 	var waits []time.Duration
 	for range 100 {
 		d := decide(missing, a, testLimits, now, 0.5)
@@ -52,7 +52,7 @@ func TestWithoutContactWaitTheFirst404Fails(t *testing.T) {
 func TestContactWaitBeginsWithTheFirst404(t *testing.T) {
 	t.Parallel()
 	// Two hours of an outage come before the first 404.
-	a := &ledger.Attempt{FirstAt: testNow.Add(-2 * time.Hour), Failures: 9}
+	a := &ledger.Attempt{FailingSince: testNow.Add(-2 * time.Hour), Failures: 9}
 	d := decide(outcome{kind: KindContactMissing}, a, testLimits, testNow, 0)
 	require.Equal(t, ledger.Waiting, d.State)
 	require.Equal(t, testNow, d.ContactMissingSince)
@@ -63,7 +63,7 @@ func TestNotSentBacksOffWithJitterUntilGivenUp(t *testing.T) {
 	o := outcome{kind: KindNotSent, err: ledger.Error{Code: "not_reached", Message: "connection refused"}}
 	for n, want := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second} {
 		for _, jitter := range []float64{0, 0.999} {
-			d := decide(o, &ledger.Attempt{FirstAt: testNow, Failures: n}, testLimits, testNow, jitter)
+			d := decide(o, &ledger.Attempt{FailingSince: testNow, Failures: n}, testLimits, testNow, jitter)
 			require.Equal(t, ledger.Waiting, d.State)
 			require.Equal(t, n+1, d.Failures)
 			wait := d.NextAttemptAt.Sub(testNow)
@@ -71,10 +71,10 @@ func TestNotSentBacksOffWithJitterUntilGivenUp(t *testing.T) {
 			require.GreaterOrEqual(t, wait, want/2)
 		}
 	}
-	far := decide(o, &ledger.Attempt{FirstAt: testNow, Failures: 500}, testLimits, testNow, 0)
+	far := decide(o, &ledger.Attempt{FailingSince: testNow, Failures: 500}, testLimits, testNow, 0)
 	require.Equal(t, 5*time.Minute, far.NextAttemptAt.Sub(testNow))
 
-	late := decide(o, &ledger.Attempt{FirstAt: testNow.Add(-24 * time.Hour), Failures: 300}, testLimits, testNow, 0)
+	late := decide(o, &ledger.Attempt{FailingSince: testNow.Add(-24 * time.Hour), Failures: 300}, testLimits, testNow, 0)
 	require.Equal(t, ledger.Failed, late.State)
 	require.Contains(t, late.Error.Message, "given up after 24h0m0s: connection refused")
 	require.True(t, late.KeepPayload)
@@ -82,7 +82,7 @@ func TestNotSentBacksOffWithJitterUntilGivenUp(t *testing.T) {
 
 func TestBlockedAndThrottledAreNeverGivenUp(t *testing.T) {
 	t.Parallel()
-	old := &ledger.Attempt{FirstAt: testNow.Add(-1000 * time.Hour), Failures: 1000}
+	old := &ledger.Attempt{FailingSince: testNow.Add(-1000 * time.Hour), Failures: 1000}
 	d := decide(outcome{kind: KindBlocked}, old, testLimits, testNow, 0)
 	require.Equal(t, ledger.Waiting, d.State)
 	require.Equal(t, time.Minute, d.NextAttemptAt.Sub(testNow))
@@ -90,7 +90,26 @@ func TestBlockedAndThrottledAreNeverGivenUp(t *testing.T) {
 	d = decide(outcome{kind: KindThrottled, wait: 7 * time.Second}, old, testLimits, testNow, 0.5)
 	require.Equal(t, ledger.Waiting, d.State)
 	require.Equal(t, 7*time.Second, d.NextAttemptAt.Sub(testNow))
-	require.Equal(t, old.Failures, d.Failures, "throttling is no failure")
+	require.Zero(t, d.Failures, "Intercom answers: nothing fails any more")
+}
+
+func TestTheTimeToGiveUpCountsFromTheFirstFailureInARow(t *testing.T) {
+	t.Parallel()
+	// Days of 401, then Intercom is away for a moment.
+	a := &ledger.Attempt{Failures: 5000}
+	for _, kind := range []Kind{KindNotSent, KindUncertain} {
+		d := decide(outcome{kind: kind}, a, testLimits, testNow, 0)
+		require.NotEqual(t, ledger.Failed, d.State)
+		require.Equal(t, testNow, d.FailingSince)
+		require.NotZero(t, d.NextAttemptAt)
+	}
+	failing := &ledger.Attempt{FailingSince: testNow.Add(-23 * time.Hour), Failures: 5}
+	for _, kind := range []Kind{KindContactMissing, KindThrottled, KindBlocked} {
+		d := decide(outcome{kind: kind}, failing, testLimits, testNow, 0)
+		require.Zero(t, d.FailingSince, kind)
+	}
+	d := decide(outcome{kind: KindNotSent}, failing, testLimits, testNow, 0)
+	require.Equal(t, failing.FailingSince, d.FailingSince)
 }
 
 func TestRefusedFailsAndKeepsThePayload(t *testing.T) {
@@ -102,14 +121,14 @@ func TestRefusedFailsAndKeepsThePayload(t *testing.T) {
 
 func TestUncertainIsRecordedAsSuch(t *testing.T) {
 	t.Parallel()
-	d := decide(outcome{kind: KindUncertain}, &ledger.Attempt{FirstAt: testNow}, testLimits, testNow, 0)
+	d := decide(outcome{kind: KindUncertain}, &ledger.Attempt{FailingSince: testNow}, testLimits, testNow, 0)
 	require.Equal(t, ledger.Uncertain, d.State)
 	require.Equal(t, testNow.Add(time.Second), d.NextAttemptAt)
 }
 
 func TestUncertainHasNoNextAttemptOnceItIsGivenUp(t *testing.T) {
 	t.Parallel()
-	a := &ledger.Attempt{FirstAt: testNow.Add(-24 * time.Hour), Failures: 200}
+	a := &ledger.Attempt{FailingSince: testNow.Add(-24 * time.Hour), Failures: 200}
 	d := decide(outcome{kind: KindUncertain, err: ledger.Error{Message: "it broke"}}, a, testLimits, testNow, 0)
 	require.Equal(t, ledger.Uncertain, d.State)
 	require.Zero(t, d.NextAttemptAt)

@@ -69,7 +69,12 @@ func Run(ctx context.Context, cfg Config) error {
 			return err
 		}
 		if cfg.Stay != nil {
-			return cfg.Stay(running, st)
+			if err := cfg.Stay(running, st); err != nil {
+				return err
+			}
+		}
+		if t.refused > 0 {
+			return fmt.Errorf("%d messages were refused at once", t.refused)
 		}
 		return nil
 	})
@@ -78,6 +83,7 @@ func Run(ctx context.Context, cfg Config) error {
 
 // tell runs the story from beginning to end.
 func (t *telling) tell(ctx context.Context, st *stack.Stack) error {
+	defer close(t.told)
 	if err := st.Ready(ctx); err != nil {
 		return err
 	}
@@ -99,7 +105,7 @@ func (t *telling) enqueue(ctx context.Context, p *enqueue.Client) error {
 		case r.Err != nil:
 			t.say("%s is refused at once: %v.", quote(r.Key), r.Err)
 			t.end(r.Key)
-			t.problems++
+			t.refused++
 		case r.Status == enqueue.Duplicate:
 			t.say("%s was enqueued before: a duplicate, not sent twice.", quote(r.Key))
 		default:

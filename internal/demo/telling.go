@@ -33,7 +33,9 @@ type telling struct {
 	expected map[string]bool // keys of messages whose reply has not arrived
 	events   map[string]replies.Event
 	keyOf    map[string]string // by message id
-	problems int
+	refused  int               // messages that were not even enqueued
+	// told is closed at the end of the story, after which nobody listens.
+	told chan struct{}
 }
 
 // answer is what came of a contact's answer in the fake Intercom.
@@ -50,7 +52,7 @@ func newTelling(out io.Writer, s script) *telling {
 		replies:  make(chan replies.Event, 64),
 		answers:  make(chan answer, 64),
 		waiting:  map[string]bool{}, expected: map[string]bool{},
-		events: map[string]replies.Event{}, keyOf: map[string]string{},
+		events: map[string]replies.Event{}, keyOf: map[string]string{}, told: make(chan struct{}),
 	}
 	for _, r := range s.requests {
 		t.waiting[r.Key] = true
@@ -61,11 +63,19 @@ func newTelling(out io.Writer, s script) *telling {
 	return t
 }
 
-func (t *telling) onAttempt(r worker.Report) { t.attempts <- r }
+func (t *telling) onAttempt(r worker.Report) { tellOf(t, t.attempts, r) }
 
 func (t *telling) onReply(e replies.Event) error {
-	t.replies <- e
+	tellOf(t, t.replies, e)
 	return nil
+}
+
+// tellOf hands something to the one who tells the story, as long as it is told.
+func tellOf[T any](t *telling, to chan<- T, what T) {
+	select {
+	case to <- what:
+	case <-t.told:
+	}
 }
 
 func (t *telling) say(format string, args ...any) {
@@ -122,7 +132,7 @@ func (t *telling) answerLater(ctx context.Context, st *stack.Stack, messageID, t
 	time.AfterFunc(thinkingTime, func() {
 		info, err := st.Fake.Reply(ctx, messageID, text)
 		if ctx.Err() == nil {
-			t.answers <- answer{info: info, text: text, err: err}
+			tellOf(t, t.answers, answer{info: info, text: text, err: err})
 		}
 	})
 }

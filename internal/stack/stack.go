@@ -4,6 +4,7 @@
 package stack
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -81,7 +82,9 @@ func (s *Stack) openRedis(context.Context) error {
 		return fmt.Errorf("start embedded Redis: %w", err)
 	}
 	s.RedisAddr = s.mini.Addr()
-	s.Redis = redis.NewClient(&redis.Options{Addr: s.RedisAddr, PoolSize: s.cfg.Worker.Concurrency + 20})
+	s.Redis = redis.NewClient(&redis.Options{
+		Addr: s.RedisAddr, PoolSize: cmp.Or(s.cfg.Worker.Concurrency, worker.DefaultConcurrency) + 20,
+	})
 	var err error
 	s.Producer, err = enqueue.New(s.Redis, enqueue.Config{})
 	return err
