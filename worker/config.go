@@ -61,8 +61,9 @@ type Config struct {
 	// default, 0 not to wait at all.
 	ContactWait *time.Duration
 	// GiveUpAfter is how long a message that Intercom does not take is tried,
-	// counted from its first attempt, 24 h by default. One that may have been
-	// created by then is held instead of failed.
+	// counted from the first failure that no other answer has come after, 24 h
+	// by default. One that may have been created by then is held instead of
+	// failed.
 	GiveUpAfter time.Duration
 	// IfUncertain is ledger.Resend by default, for messages that do not say.
 	IfUncertain ledger.Policy
