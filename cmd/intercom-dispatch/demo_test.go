@@ -41,7 +41,7 @@ func TestTheDemoTellsAFileOfOwnMessages(t *testing.T) {
 	}
 	r := finish(t, call{args: []string{"demo", "--file", writeFile(t, strings.Join(lines, "\r\n"))}})
 	require.Equal(t, 1, r.status, "lines were refused")
-	require.Regexp(t, `^line 2: not a JSON object.*\n$`, r.stderr)
+	require.Regexp(t, `^line 2: not a JSON object.*\nintercom-dispatch: 1 of 3 messages were refused at once\n$`, r.stderr)
 	require.Contains(t, r.stdout, `"no body" is refused at once: message.body is required`)
 	require.Contains(t, r.stdout, `"mine" has to wait`)
 	require.Regexp(t, `(?m)^mine +sent `, r.stdout)

@@ -74,7 +74,7 @@ func Run(ctx context.Context, cfg Config) error {
 			}
 		}
 		if t.refused > 0 {
-			return fmt.Errorf("%d messages were refused at once", t.refused)
+			return fmt.Errorf("%d of %d messages were refused at once", t.refused, len(s.requests))
 		}
 		return nil
 	})
