@@ -28,7 +28,7 @@ func guard(next http.Handler, hosts []string, log *zap.Logger) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		if name := hostName(r.Host); !allowed(name, hosts) {
 			refuse(w, r, log, fmt.Sprintf("host name %q is not allowed: "+
-				"use localhost or the IP address, or add the name to the monitor's hosts", name))
+				"use localhost or the IP address, or allow the name with --admin-host", name))
 			return
 		}
 		if err := sites.Check(r); err != nil {

@@ -182,7 +182,7 @@ func TestOnlyKnownHostNamesAreServed(t *testing.T) {
 	}
 	status, body := do(t, h, http.MethodGet, "/", "Host", "evil.example")
 	require.Equal(t, http.StatusForbidden, status)
-	require.Contains(t, body, "add the name to the monitor's hosts")
+	require.Contains(t, body, "allow the name with --admin-host")
 
 	status, _ = do(t, setup(t, s, monitor.Config{Hosts: []string{"*"}}), http.MethodGet, "/", "Host", "any.example")
 	require.Equal(t, http.StatusOK, status)
