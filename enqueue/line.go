@@ -91,9 +91,9 @@ func (o *lineObject) UnmarshalJSON(b []byte) error {
 	if isNull(b) {
 		return nil
 	}
-	var check map[string]json.RawMessage // Its error names what it is instead.
-	if err := json.Unmarshal(b, &check); err != nil {
-		return err
+	if b[0] != '{' {
+		// The error of reading it as an object names what it is instead.
+		return json.Unmarshal(b, &map[string]json.RawMessage{})
 	}
 	*o = lineObject{}
 	dec := json.NewDecoder(bytes.NewReader(b))

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -62,25 +59,20 @@ func (c *demoCommand) requests(p *program) (requests []enqueue.Request, refused 
 		return nil, 0, &exitError{exitUsage, err}
 	}
 	defer f.Close()
-	r := bufio.NewReader(f)
-	for number := 1; !errors.Is(err, io.EOF); number++ {
-		var text []byte
-		var size int
-		if text, size, err = readLine(r); err != nil && !errors.Is(err, io.EOF) {
-			return nil, 0, fmt.Errorf("read %s: %w", c.File, err)
-		}
-		if len(bytes.TrimSpace(text)) == 0 && size <= maxLine {
-			continue
-		}
-		request, bad := parseLine(inputLine{number: number, text: text, size: size})
+	err = readLines(f, func(l inputLine) bool {
+		request, bad := parseLine(l)
 		if bad != nil {
 			refused++
-			fmt.Fprintf(p.stderr, "line %d: %v\n", number, bad)
-			continue
+			fmt.Fprintf(p.stderr, "line %d: %v\n", l.number, bad)
+			return true
 		}
 		// By the number that the file's editor shows.
-		request.Key = cmp.Or(request.Key, fmt.Sprintf("line-%d", number))
+		request.Key = cmp.Or(request.Key, fmt.Sprintf("line-%d", l.number))
 		requests = append(requests, request)
+		return true
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("read %s: %w", c.File, err)
 	}
 	if len(requests) == 0 {
 		return nil, 0, fmt.Errorf("%s holds no message that can be sent", c.File)

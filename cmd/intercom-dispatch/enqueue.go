@@ -114,7 +114,14 @@ func (e *enqueuer) run(ctx context.Context, in io.Reader) error {
 	// The reader may be stuck in a read of standard input when ctx ends;
 	// nothing can end that but the process.
 	go func() {
-		readErr <- readLines(ctx, in, lines)
+		readErr <- readLines(in, func(l inputLine) bool {
+			select {
+			case lines <- l:
+				return true
+			case <-ctx.Done():
+				return false
+			}
+		})
 		close(lines)
 	}()
 	for {
@@ -163,8 +170,8 @@ func nextBatch(ctx context.Context, lines <-chan inputLine) []inputLine {
 // byteOrderMark is what some editors put before the first line.
 var byteOrderMark = []byte("\ufeff")
 
-// readLines passes on the lines that are not blank.
-func readLines(ctx context.Context, in io.Reader, out chan<- inputLine) error {
+// readLines passes on the lines that are not blank, until each returns false.
+func readLines(in io.Reader, each func(inputLine) bool) error {
 	r := bufio.NewReaderSize(in, 256<<10)
 	for number := 1; ; number++ {
 		text, size, err := readLine(r)
@@ -172,9 +179,7 @@ func readLines(ctx context.Context, in io.Reader, out chan<- inputLine) error {
 			text = bytes.TrimPrefix(text, byteOrderMark)
 		}
 		if size > 0 && (len(bytes.TrimSpace(text)) > 0 || size > maxLine) {
-			select {
-			case out <- inputLine{number: number, text: text, size: size}:
-			case <-ctx.Done():
+			if !each(inputLine{number: number, text: text, size: size}) {
 				return nil
 			}
 		}

@@ -9,14 +9,12 @@ import (
 
 func TestByteOrderMarkIsNoPartOfTheFirstLine(t *testing.T) {
 	t.Parallel()
-	lines := make(chan inputLine, 3)
-	require.NoError(t, readLines(t.Context(), strings.NewReader("\ufeff{\"key\":\"a\"}\r\n\n\ufeffb"), lines))
-	close(lines)
 	var texts []string
 	var numbers []int
-	for l := range lines {
+	require.NoError(t, readLines(strings.NewReader("\ufeff{\"key\":\"a\"}\r\n\n\ufeffb"), func(l inputLine) bool {
 		texts, numbers = append(texts, strings.TrimSpace(string(l.text))), append(numbers, l.number)
-	}
+		return true
+	}))
 	require.Equal(t, []string{`{"key":"a"}`, "\ufeffb"}, texts)
 	require.Equal(t, []int{1, 3}, numbers)
 }

@@ -16,16 +16,6 @@ func Asynq(log *zap.Logger) asynq.Logger {
 	return asynqLogger{log.Named("asynq").Sugar()}
 }
 
-// AsynqLevel returns the level to give to asynq beside [Asynq]. It spares
-// asynq the lines that log would drop, and everybody asynq's own debug lines,
-// which come every second from a server that has nothing to do.
-func AsynqLevel(log *zap.Logger) asynq.LogLevel {
-	if log.Core().Enabled(zap.DebugLevel) {
-		return asynq.InfoLevel
-	}
-	return asynq.WarnLevel
-}
-
 type asynqLogger struct{ log *zap.SugaredLogger }
 
 func (l asynqLogger) Debug(args ...any) { l.log.Debug(args...) }

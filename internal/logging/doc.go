@@ -1,3 +1,3 @@
 // Package logging builds the program's zap logger and lets the libraries below
-// write to it: asynq with [Asynq] and [AsynqLevel], go-redis with [Redis].
+// write to it: asynq with [Asynq], go-redis with [Redis].
 package logging

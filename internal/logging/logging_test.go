@@ -89,7 +89,7 @@ func TestAsynqServerLogsNothingAtInfoWhenAllIsWell(t *testing.T) {
 		for level, want := range map[string]bool{"info": false, "debug": true} {
 			log, out := newLogger(t, level, "json")
 			srv := asynq.NewServerFromRedisClient(s.Client(t), asynq.Config{
-				Logger: logging.Asynq(log), LogLevel: logging.AsynqLevel(log),
+				Logger: logging.Asynq(log),
 			})
 			require.NoError(t, srv.Start(asynq.NewServeMux()))
 			srv.Shutdown()

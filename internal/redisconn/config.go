@@ -56,12 +56,12 @@ func (c Config) Kind() Kind { return c.kind }
 func (c Config) NewClient() redis.UniversalClient {
 	switch c.kind {
 	case Sentinel:
-		return redis.NewFailoverClient(c.failoverOptions())
+		return redis.NewFailoverClient(c.options().Failover())
 	case Cluster:
-		return redis.NewClusterClient(c.clusterOptions())
+		return redis.NewClusterClient(c.options().Cluster())
 	case Single:
 	}
-	return redis.NewClient(c.singleOptions())
+	return redis.NewClient(c.options().Simple())
 }
 
 // AsynqOpt returns what asynq takes to make a client of its own, which it
@@ -116,27 +116,12 @@ func (c Config) scheme() string {
 	return s
 }
 
-func (c Config) singleOptions() *redis.Options {
-	return &redis.Options{
-		Addr:                  c.addrs[0],
-		Username:              c.username,
-		Password:              c.password,
-		DB:                    c.db,
-		PoolSize:              c.PoolSize,
-		TLSConfig:             c.tlsConfig(),
-		DialTimeout:           dialTimeout,
-		ReadTimeout:           readTimeout,
-		WriteTimeout:          writeTimeout,
-		ContextTimeoutEnabled: true,
-		// Only Redis' hosted services know this command.
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	}
-}
-
-func (c Config) failoverOptions() *redis.FailoverOptions {
-	return &redis.FailoverOptions{
+// options are what the three kinds of client have in common, and what each of
+// them has besides.
+func (c Config) options() *redis.UniversalOptions {
+	return &redis.UniversalOptions{
+		Addrs:                 c.addrs,
 		MasterName:            c.master,
-		SentinelAddrs:         c.addrs,
 		SentinelUsername:      c.sentinelUsername,
 		SentinelPassword:      c.sentinelPassword,
 		Username:              c.username,
@@ -148,20 +133,7 @@ func (c Config) failoverOptions() *redis.FailoverOptions {
 		ReadTimeout:           readTimeout,
 		WriteTimeout:          writeTimeout,
 		ContextTimeoutEnabled: true,
-	}
-}
-
-func (c Config) clusterOptions() *redis.ClusterOptions {
-	return &redis.ClusterOptions{
-		Addrs:                    c.addrs,
-		Username:                 c.username,
-		Password:                 c.password,
-		PoolSize:                 c.PoolSize,
-		TLSConfig:                c.tlsConfig(),
-		DialTimeout:              dialTimeout,
-		ReadTimeout:              readTimeout,
-		WriteTimeout:             writeTimeout,
-		ContextTimeoutEnabled:    true,
+		// Only Redis' hosted services know this command.
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
 }

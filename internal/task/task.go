@@ -25,9 +25,9 @@ const (
 )
 
 const (
-	// MaxRetry is written into every task. No outcome of ours counts as a
-	// failure for asynq, so it is never reached; it must only not be 0, with
-	// which asynq archives at the first error.
+	// MaxRetry is written into every task. No outcome of a message counts as a
+	// failure for asynq, and few of a notification do, so it is never reached;
+	// it must only not be 0, with which asynq archives at the first error.
 	MaxRetry = 25
 	// Timeout is asynq's limit for one run of a task. The worker's own
 	// timeouts are far shorter: what it waits for longest is its turn within
