@@ -30,6 +30,13 @@ func RecordKey(workspace, key string) string { return prefix(workspace) + "m:" +
 // ReplyStreamKey returns the Redis key of the stream of reply events.
 func ReplyStreamKey(workspace string) string { return prefix(workspace) + "replies" }
 
+// WorkersKey returns the Redis key of the hash of the workers that are there.
+// A field is a worker's id; while it is there, its attempts are under way.
+func WorkersKey(workspace string) string { return prefix(workspace) + "workers" }
+
+// HoldKey returns the Redis key that says whether the workspace is on hold.
+func HoldKey(workspace string) string { return prefix(workspace) + "hold" }
+
 func indexKey(workspace, messageID string) string { return prefix(workspace) + "id:" + messageID }
 
 func partsKey(workspace, messageID string) string { return prefix(workspace) + "parts:" + messageID }
