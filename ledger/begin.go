@@ -17,7 +17,8 @@ const (
 	// Unsettled says that an earlier attempt may have created the message. Settle it,
 	// then begin with Settled, or hold the message.
 	Unsettled Verdict = "uncertain"
-	// Refused says that the state, Attempt.State, allows no attempt.
+	// Refused says that the state, Attempt.State, allows no attempt. See
+	// [Attempt.Unidentified].
 	Refused Verdict = "refused"
 	// Superseded says that the key's record belongs to another enqueueing.
 	Superseded Verdict = "superseded"
@@ -25,9 +26,13 @@ const (
 
 // BeginOptions say how to begin an attempt.
 type BeginOptions struct {
-	// Lease is how long the attempt counts as under way if nothing is heard
-	// of it. It must be longer than the request and its commit can take.
+	// Lease is how long the attempt counts as under way where Worker is empty,
+	// and how long an attempt of a worker that is gone may still create the
+	// message. It must be longer than the request and its commit can take.
 	Lease time.Duration
+	// Worker is a field of the hash at [WorkersKey], or empty. While it is
+	// there, the attempt counts as under way; when it is gone, it does not.
+	Worker string
 	// ExpiresAt is when the message must not be sent any more, zero for never.
 	ExpiresAt time.Time
 	// Settled tells that an uncertain attempt was looked into and the message
@@ -54,8 +59,15 @@ type Attempt struct {
 	// Failures counts the attempts that the backoff is for: those that did not
 	// reach Intercom, were blocked, or are uncertain.
 	Failures int
-	// Until is until when the attempt counts as under way.
+	// Until is the end of the last attempt's lease.
 	Until time.Time
+	// UnsettledSince is when the first of the attempts began that may have
+	// created the message, and UncertainAt when the last of them was known to
+	// be one. Both are zero if there is none.
+	UnsettledSince time.Time
+	UncertainAt    time.Time
+	// MessageID is Intercom's id, if it is known.
+	MessageID string
 
 	task  Task
 	token string
@@ -77,8 +89,8 @@ func (l *Ledger) Begin(ctx context.Context, t Task, o BeginOptions) (*Attempt, e
 	if o.Settled {
 		settled = "1"
 	}
-	args = append(args, a.token, millisArg(o.Lease.Milliseconds()), millisArg(millis(o.ExpiresAt)), t.Payload, settled)
-	res, err := l.run(ctx, beginScript, t.Key, nil, args...).StringSlice()
+	args = append(args, a.token, millisArg(o.Lease.Milliseconds()), millisArg(millis(o.ExpiresAt)), t.Payload, settled, o.Worker)
+	res, err := l.run(ctx, beginScript, t.message(), nil, args...).StringSlice()
 	if err != nil {
 		return a, fmt.Errorf("begin %q: %w", t.Key, err)
 	}
@@ -88,13 +100,20 @@ func (l *Ledger) Begin(ctx context.Context, t Task, o BeginOptions) (*Attempt, e
 	return a, nil
 }
 
+// Unidentified tells whether the message exists in Intercom under an id that is
+// not known and may still be found.
+func (a *Attempt) Unidentified() bool {
+	return a.Verdict == Refused && a.State == Sent && a.MessageID == "" && !a.UnsettledSince.IsZero()
+}
+
 func (a *Attempt) read(res []string) error {
-	if len(res) != 9 {
+	if len(res) != 12 {
 		return fmt.Errorf("script returned %d values", len(res))
 	}
 	p := fieldParser{h: map[string]string{
 		fieldAttempts: res[2], "now": res[3], fieldFailingSince: res[4], fieldContactSince: res[5],
 		fieldContactTries: res[6], fieldFailures: res[7], fieldUntil: res[8],
+		fieldUnsettled: res[9], fieldUncertainAt: res[10],
 	}}
 	a.Verdict, a.State = Verdict(res[0]), State(res[1])
 	a.Number = int(p.integer(fieldAttempts))
@@ -104,5 +123,8 @@ func (a *Attempt) read(res []string) error {
 	a.ContactTries = int(p.integer(fieldContactTries))
 	a.Failures = int(p.integer(fieldFailures))
 	a.Until = p.time(fieldUntil)
+	a.UnsettledSince = p.time(fieldUnsettled)
+	a.UncertainAt = p.time(fieldUncertainAt)
+	a.MessageID = res[11]
 	return p.err
 }

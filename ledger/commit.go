@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // SentOutcome is the outcome of an attempt that created the message.
@@ -22,6 +20,9 @@ type SentOutcome struct {
 
 // CommitSent records that the attempt created the message, with the index
 // entry by which replies find it. It is never fenced, and safe to repeat.
+//
+// It returns a *TakenError, after it has recorded everything, if the id was
+// taken for another message's by [Ledger.Settle]. A repeat may not say so.
 func (l *Ledger) CommitSent(ctx context.Context, a *Attempt, o SentOutcome) error {
 	args, err := a.task.createArgs()
 	if err != nil {
@@ -33,10 +34,14 @@ func (l *Ledger) CommitSent(ctx context.Context, a *Attempt, o SentOutcome) erro
 			return fmt.Errorf("encode error of %q: %w", a.task.Key, err)
 		}
 	}
-	args = append(args, o.MessageID, o.ConversationID, cause)
+	args = append(args, o.MessageID, o.ConversationID, cause, a.task.Payload)
 	keys := []string{indexKey(l.workspace, o.MessageID)}
-	if err := l.run(ctx, commitSentScript, a.task.Key, keys, args...).Err(); err != nil {
+	other, err := l.run(ctx, commitSentScript, a.task.message(), keys, args...).Text()
+	if err != nil {
 		return fmt.Errorf("commit %q as sent: %w", a.task.Key, err)
+	}
+	if other != "" {
+		return &TakenError{MessageID: o.MessageID, Key: other}
 	}
 	return nil
 }
@@ -55,8 +60,6 @@ type Outcome struct {
 	ContactTries        int
 	FailingSince        time.Time
 	Failures            int
-	// KeepPayload keeps the task's payload in the record.
-	KeepPayload bool
 }
 
 // Commit records an attempt's outcome other than sent. It returns a
@@ -66,14 +69,10 @@ func (l *Ledger) Commit(ctx context.Context, a *Attempt, o Outcome) error {
 	if err != nil {
 		return fmt.Errorf("encode error of %q: %w", a.task.Key, err)
 	}
-	var payload []byte
-	if o.KeepPayload {
-		payload = a.task.Payload
-	}
-	res, err := l.run(ctx, commitScript, a.task.Key, nil,
+	res, err := l.run(ctx, commitScript, a.task.message(), nil,
 		a.token, string(o.State), cause, millisArg(millis(o.NextAttemptAt)),
 		millisArg(millis(o.ContactMissingSince)), strconv.Itoa(o.ContactTries), strconv.Itoa(o.Failures),
-		millisArg(millis(o.FailingSince)), payload).Slice()
+		millisArg(millis(o.FailingSince)), a.task.Payload).Slice()
 	if err != nil {
 		return fmt.Errorf("commit %q as %s: %w", a.task.Key, o.State, err)
 	}
@@ -92,7 +91,7 @@ func (l *Ledger) Commit(ctx context.Context, a *Attempt, o Outcome) error {
 // count as under way, and then as uncertain. An attempt that was not begun is
 // left alone. It is safe to repeat.
 func (l *Ledger) Abandon(ctx context.Context, a *Attempt) error {
-	if err := l.run(ctx, abandonScript, a.task.Key, nil, a.token).Err(); err != nil {
+	if err := l.run(ctx, abandonScript, a.task.message(), nil, a.token).Err(); err != nil {
 		return fmt.Errorf("abandon the attempt at %q: %w", a.task.Key, err)
 	}
 	return nil
@@ -103,28 +102,5 @@ func (l *Ledger) Abandon(ctx context.Context, a *Attempt) error {
 // from this attempt any more, and is safe to repeat.
 func (l *Ledger) Hold(ctx context.Context, a *Attempt) error {
 	return l.enterOnly(a.task.Key, Held,
-		l.run(ctx, holdScript, a.task.Key, nil, strconv.Itoa(a.Number), a.task.Payload))
-}
-
-// Cancel takes back a message that is queued or waiting. It returns a
-// *FencedError with the state of a message that is neither, and is safe to
-// repeat.
-func (l *Ledger) Cancel(ctx context.Context, t Task) error {
-	args, err := t.createArgs()
-	if err != nil {
-		return err
-	}
-	return l.enterOnly(t.Key, Cancelled, l.run(ctx, cancelScript, t.Key, nil, args...))
-}
-
-// enterOnly reads the result of a script that returns the state that stands.
-func (l *Ledger) enterOnly(key string, want State, cmd *redis.Cmd) error {
-	s, err := cmd.Text()
-	if err != nil {
-		return fmt.Errorf("make %q %s: %w", key, want, err)
-	}
-	if State(s) != want {
-		return &FencedError{State: State(s)}
-	}
-	return nil
+		l.run(ctx, holdScript, a.task.message(), nil, strconv.Itoa(a.Number), a.task.Payload))
 }

@@ -39,6 +39,10 @@ func HoldKey(workspace string) string { return prefix(workspace) + "hold" }
 
 func indexKey(workspace, messageID string) string { return prefix(workspace) + "id:" + messageID }
 
+func unsettledKey(workspace, contactID string) string {
+	return prefix(workspace) + "unsettled:" + contactID
+}
+
 func partsKey(workspace, messageID string) string { return prefix(workspace) + "parts:" + messageID }
 
 func listKey(workspace string, s State) string { return prefix(workspace) + "list:" + string(s) }

@@ -85,14 +85,32 @@ func (t *Task) createArgs() ([]any, error) {
 	return []any{t.Enqueued, t.Digest, t.Priority, millis(t.QueuedAt), contacts, metadata}, nil
 }
 
+// message is what the keys of its scripts are made of.
+type message struct {
+	key string
+	// contact is the first one that the message goes to, by which unsettled
+	// messages are found.
+	contact string
+}
+
+func (t *Task) message() message { return message{t.Key, firstContact(t.ContactIDs)} }
+
+func firstContact(ids []string) string {
+	if len(ids) == 0 {
+		return ""
+	}
+	return ids[0]
+}
+
 // run runs one of the scripts with the keys and arguments they share.
-func (l *Ledger) run(ctx context.Context, s *redis.Script, key string, keys []string, args ...any) *redis.Cmd {
-	all := append(make([]string, 0, 7+len(keys)), RecordKey(l.workspace, key))
+func (l *Ledger) run(ctx context.Context, s *redis.Script, m message, keys []string, args ...any) *redis.Cmd {
+	all := append(make([]string, 0, 10+len(keys)), RecordKey(l.workspace, m.key))
 	for _, state := range Listed() {
 		all = append(all, listKey(l.workspace, state))
 	}
+	all = append(all, unsettledKey(l.workspace, m.contact), WorkersKey(l.workspace))
 	return s.Run(ctx, l.rdb, append(all, keys...),
-		append([]any{key, l.ttl.Milliseconds()}, args...)...)
+		append([]any{m.key, l.ttl.Milliseconds()}, args...)...)
 }
 
 // newToken names one call, so that a script that is sent again is recognised.

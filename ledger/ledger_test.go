@@ -125,7 +125,7 @@ func (b *bundle) requireFenced(err error, s ledger.State) {
 
 func (b *bundle) listed(s ledger.State) []string {
 	b.t.Helper()
-	records, err := b.List(b.ctx, s, 10)
+	records, err := b.List(b.ctx, ledger.Query{State: s, Limit: 10})
 	require.NoError(b.t, err)
 	var keys []string
 	for _, r := range records {
@@ -251,7 +251,7 @@ func TestFailedKeepsItsPayloadAndCanRunAgain(t *testing.T) {
 	onEach(t, func(b *bundle) {
 		a := b.begun(task("k"))
 		require.NoError(b.t, b.Commit(b.ctx, a, ledger.Outcome{
-			State: ledger.Failed, Error: ledger.Error{Code: "parameter_invalid"}, KeepPayload: true, Failures: 3, FailingSince: a.Now,
+			State: ledger.Failed, Error: ledger.Error{Code: "parameter_invalid"}, Failures: 3, FailingSince: a.Now,
 		}))
 		r := b.lookup("k")
 		require.Equal(b.t, ledger.Failed, r.State)
@@ -472,14 +472,14 @@ func TestListShowsTheLatestFirst(t *testing.T) {
 		}
 		// Its record is gone, as after its TTL.
 		require.NoError(b.t, b.rdb.Del(b.ctx, ledger.RecordKey("main", "k3")).Err())
-		records, err := b.List(b.ctx, ledger.Waiting, 3)
+		records, err := b.List(b.ctx, ledger.Query{State: ledger.Waiting, Limit: 3})
 		require.NoError(b.t, err)
 		var keys []string
 		for _, r := range records {
 			keys = append(keys, r.Key)
 		}
 		require.Equal(b.t, []string{"k4", "k2", "k1"}, keys)
-		_, err = b.List(b.ctx, ledger.Sent, 3)
+		_, err = b.List(b.ctx, ledger.Query{State: ledger.Replied})
 		require.ErrorContains(b.t, err, "cannot be listed")
 	})
 }

@@ -35,44 +35,65 @@ func (l *Ledger) LookupMessage(ctx context.Context, messageID string) (*Record, 
 	return l.Lookup(ctx, key)
 }
 
-// List returns up to limit records of one of the states in Listed, the latest
-// to enter it first.
-func (l *Ledger) List(ctx context.Context, state State, limit int) ([]*Record, error) {
-	if !slices.Contains(Listed(), state) {
-		return nil, fmt.Errorf("messages that are %s cannot be listed; listed are %v", state, Listed())
+// Query says which messages to list.
+type Query struct {
+	// State is one of those in Listed.
+	State State
+	// Code is the last error's code, empty for any.
+	Code string
+	// Limit is how many messages to return at most, 0 for all.
+	Limit int
+}
+
+// listPage is how many records are read at a time.
+const listPage = 500
+
+// List returns the messages of a state, the latest to enter it first, without
+// their payloads. What enters or leaves the state meanwhile may be missing or
+// there still.
+func (l *Ledger) List(ctx context.Context, q Query) ([]*Record, error) {
+	if !slices.Contains(Listed(), q.State) {
+		return nil, fmt.Errorf("messages that are %s cannot be listed; listed are %v", q.State, Listed())
 	}
-	if limit <= 0 {
-		return nil, nil
+	keys, err := l.rdb.ZRevRange(ctx, listKey(l.workspace, q.State), 0, -1).Result()
+	if err != nil {
+		return nil, fmt.Errorf("list %s messages: %w", q.State, err)
 	}
 	var records []*Record
-	// Records may have expired since their key was listed, so one page may
-	// not be enough.
-	for start := int64(0); len(records) < limit; start += int64(limit) {
-		keys, err := l.rdb.ZRevRange(ctx, listKey(l.workspace, state), start, start+int64(limit)-1).Result()
+	for page := range slices.Chunk(keys, listPage) {
+		found, err := l.lookupAll(ctx, page)
 		if err != nil {
-			return nil, fmt.Errorf("list %s messages: %w", state, err)
+			return nil, fmt.Errorf("list %s messages: %w", q.State, err)
 		}
-		if len(keys) == 0 {
-			break
-		}
-		page, err := l.lookupAll(ctx, keys)
-		if err != nil {
-			return nil, fmt.Errorf("list %s messages: %w", state, err)
-		}
-		for _, r := range page {
-			if r.State == state && len(records) < limit {
-				records = append(records, r)
+		for _, r := range found {
+			if !q.matches(r) {
+				continue
+			}
+			records = append(records, r)
+			if len(records) == q.Limit {
+				return records, nil
 			}
 		}
 	}
 	return records, nil
 }
 
+func (q Query) matches(r *Record) bool {
+	// Records may have expired or moved on since their key was listed.
+	if r.State != q.State || q.State == Sent && r.MessageID != "" {
+		return false
+	}
+	return q.Code == "" || r.LastError != nil && r.LastError.Code == q.Code
+}
+
+// lookupAll reads records without their payloads. Those that are gone are left
+// out.
 func (l *Ledger) lookupAll(ctx context.Context, keys []string) ([]*Record, error) {
-	cmds := make([]*redis.MapStringStringCmd, len(keys))
+	fields := shortFields()
+	cmds := make([]*redis.SliceCmd, len(keys))
 	_, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, key := range keys {
-			cmds[i] = p.HGetAll(ctx, RecordKey(l.workspace, key))
+			cmds[i] = p.HMGet(ctx, RecordKey(l.workspace, key), fields...)
 		}
 		return nil
 	})
@@ -81,10 +102,16 @@ func (l *Ledger) lookupAll(ctx context.Context, keys []string) ([]*Record, error
 	}
 	records := make([]*Record, 0, len(keys))
 	for i, cmd := range cmds {
-		if len(cmd.Val()) == 0 {
+		h := map[string]string{}
+		for n, value := range cmd.Val() {
+			if s, ok := value.(string); ok {
+				h[fields[n]] = s
+			}
+		}
+		if h[fieldState] == "" {
 			continue
 		}
-		r, err := parseRecord(l.workspace, keys[i], cmd.Val())
+		r, err := parseRecord(l.workspace, keys[i], h)
 		if err != nil {
 			return nil, err
 		}

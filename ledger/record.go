@@ -43,10 +43,15 @@ type Record struct {
 	// that may have created it.
 	PossibleDuplicate bool `json:"possible_duplicate,omitempty"`
 
+	// UnsettledSince is when the first of the attempts began that may have
+	// created the message and of which that is still not known, zero if there
+	// is none.
+	UnsettledSince time.Time `json:"-"`
 	// Priority names the queue that the message came through.
 	Priority string `json:"-"`
-	// Payload is the task as it was queued. Failed, held and expired messages
-	// keep it for a later retry; a sent one has none.
+	// Payload is the task as it was queued. Failed, held, uncertain and expired
+	// messages keep it for a later retry. A sent one has it only while a copy
+	// of it is still looked for. Lists leave it out.
 	Payload []byte `json:"-"`
 }
 
@@ -56,6 +61,11 @@ const (
 	fieldAttempts     = "a"  // number of attempts begun
 	fieldToken        = "t"  // token of the last attempt
 	fieldUntil        = "u"  // ms: until then the last attempt may be under way
+	fieldWorker       = "w"  // worker that has the last attempt
+	fieldBegan        = "b"  // ms: begin of the last attempt
+	fieldUnsettled    = "us" // ms: begin of the first attempt that is not settled
+	fieldUncertainAt  = "ua" // ms: when the last attempt became uncertain
+	fieldNoExpiry     = "nx" // "1": a person had it sent after it had expired
 	fieldEnqueued     = "e"  // token of the enqueueing that owns the record
 	fieldDigest       = "d"  // digest of the message
 	fieldPriority     = "q"  // priority
@@ -75,6 +85,14 @@ const (
 	fieldDuplicate    = "pd" // "1": PossibleDuplicate
 	fieldPayload      = "p"  // the task's payload
 )
+
+// shortFields are those that parseRecord reads, without the payload.
+func shortFields() []string {
+	return []string{
+		fieldState, fieldAttempts, fieldPriority, fieldQueuedAt, fieldContacts, fieldMetadata, fieldNextAt,
+		fieldMessageID, fieldConversation, fieldSentAt, fieldRepliedAt, fieldError, fieldDuplicate, fieldUnsettled,
+	}
+}
 
 // RecordFields are the names under which enqueue's script finds the record's
 // digest, state and enqueueing, in this order.
@@ -96,6 +114,7 @@ func parseRecord(workspace, key string, h map[string]string) (*Record, error) {
 	r.NextAttemptAt = p.time(fieldNextAt)
 	r.SentAt = p.time(fieldSentAt)
 	r.RepliedAt = p.time(fieldRepliedAt)
+	r.UnsettledSince = p.time(fieldUnsettled)
 	p.json(fieldContacts, &r.ContactIDs)
 	p.json(fieldMetadata, &r.Metadata)
 	p.json(fieldError, &r.LastError)

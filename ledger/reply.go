@@ -24,7 +24,7 @@ type Reply struct {
 // ErrNotFound if no message is sent under the key.
 func (l *Ledger) Replied(ctx context.Context, r Reply) (published bool, err error) {
 	keys := []string{ReplyStreamKey(l.workspace), partsKey(l.workspace, r.MessageID)}
-	n, err := l.run(ctx, replyScript, r.Key, keys,
+	n, err := l.run(ctx, replyScript, message{key: r.Key}, keys,
 		r.ConversationID, r.PartID, r.FirstEvent, r.LaterEvent, millisArg(millis(r.At)), newToken()).Int()
 	switch {
 	case err != nil:

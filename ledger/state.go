@@ -30,9 +30,9 @@ const (
 )
 
 // Listed are the states that [Ledger.List] can list: those that may need a
-// person.
+// person. Of Sent these are the messages whose id is not known.
 func Listed() []State {
-	return []State{Waiting, Failed, Uncertain, Held, Expired, Cancelled}
+	return []State{Waiting, Failed, Uncertain, Held, Expired, Cancelled, Sent}
 }
 
 // Policy says what happens after an attempt of which nobody can tell whether

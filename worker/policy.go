@@ -91,7 +91,7 @@ func decideContact(d *ledger.Outcome, l limits, now time.Time) {
 }
 
 func fail(d *ledger.Outcome, message string) {
-	d.State, d.NextAttemptAt, d.KeepPayload = ledger.Failed, time.Time{}, true
+	d.State, d.NextAttemptAt = ledger.Failed, time.Time{}
 	d.Error.Message = message
 }
 

@@ -29,7 +29,6 @@ func TestContactWaitDoublesUpToAMinute(t *testing.T) {
 			require.Equal(t, 15*time.Minute, now.Sub(testNow), "the last attempt is at the end of the contact wait")
 			require.Equal(t, "not_found", d.Error.Code)
 			require.Contains(t, d.Error.Message, "contact wait of 15m0s: User Not Found")
-			require.True(t, d.KeepPayload)
 			require.Zero(t, d.NextAttemptAt)
 			break
 		}
@@ -77,7 +76,6 @@ func TestNotSentBacksOffWithJitterUntilGivenUp(t *testing.T) {
 	late := decide(o, &ledger.Attempt{FailingSince: testNow.Add(-24 * time.Hour), Failures: 300}, testLimits, testNow, 0)
 	require.Equal(t, ledger.Failed, late.State)
 	require.Contains(t, late.Error.Message, "given up after 24h0m0s: connection refused")
-	require.True(t, late.KeepPayload)
 }
 
 func TestBlockedAndThrottledAreNeverGivenUp(t *testing.T) {
@@ -116,7 +114,7 @@ func TestRefusedFailsAndKeepsThePayload(t *testing.T) {
 	t.Parallel()
 	e := ledger.Error{Code: "parameter_invalid", Message: "Body is required", Status: 400, RequestID: "r"}
 	d := decide(outcome{kind: KindRefused, err: e}, &ledger.Attempt{}, testLimits, testNow, 0)
-	require.Equal(t, ledger.Outcome{State: ledger.Failed, Error: e, KeepPayload: true}, d)
+	require.Equal(t, ledger.Outcome{State: ledger.Failed, Error: e}, d)
 }
 
 func TestUncertainIsRecordedAsSuch(t *testing.T) {

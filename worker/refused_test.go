@@ -53,7 +53,7 @@ func TestWhatIntercomRefusesFailsAndIsKeptForAnOperator(t *testing.T) {
 			require.NotEmpty(t, r.Payload)
 			require.Contains(t, b.waitTask(key, asynq.TaskStateArchived).LastErr, cause.Code+": "+cause.Message)
 		}
-		failed, err := b.ledger.List(t.Context(), ledger.Failed, 10)
+		failed, err := b.ledger.List(t.Context(), ledger.Query{State: ledger.Failed, Limit: 10})
 		require.NoError(t, err)
 		require.Len(t, failed, 4)
 		require.Empty(t, b.Created())
@@ -76,7 +76,7 @@ func TestAFailedMessageIsSentWhenAnOperatorRunsItAgain(t *testing.T) {
 		require.Empty(t, sent.Payload, "a sent message needs its text no more")
 		require.False(t, sent.PossibleDuplicate)
 		require.Len(t, b.created("ada"), 1)
-		failed, err := b.ledger.List(t.Context(), ledger.Failed, 10)
+		failed, err := b.ledger.List(t.Context(), ledger.Query{State: ledger.Failed, Limit: 10})
 		require.NoError(t, err)
 		require.Empty(t, failed)
 	})

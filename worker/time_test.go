@@ -34,7 +34,7 @@ func TestAMessageWhoseTimeIsOverIsNotSent(t *testing.T) {
 		}
 		b.waitState("in-time", ledger.Sent)
 		require.Len(t, b.Created(), 1)
-		expired, err := b.ledger.List(t.Context(), ledger.Expired, 10)
+		expired, err := b.ledger.List(t.Context(), ledger.Query{State: ledger.Expired, Limit: 10})
 		require.NoError(t, err)
 		require.Len(t, expired, 2)
 	})

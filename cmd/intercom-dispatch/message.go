@@ -85,7 +85,7 @@ func (c *messageListCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	records, err := l.List(ctx, ledger.State(c.State), c.Limit)
+	records, err := l.List(ctx, ledger.Query{State: ledger.State(c.State), Limit: c.Limit})
 	if err != nil {
 		return err
 	}
