@@ -10,6 +10,14 @@ import (
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
 )
 
+// How long a task stays away whose message another attempt has in hand. A
+// worker that is there may hold on to its attempt beyond the lease, and one
+// that is gone is noticed earlier.
+const (
+	minBusyWait = time.Second
+	maxBusyWait = 10 * time.Second
+)
+
 // begin writes to the ledger that an attempt is about to be made, before its
 // request leaves.
 func (w *Worker) begin(ctx context.Context, d *delivery) error {
@@ -17,16 +25,20 @@ func (w *Worker) begin(ctx context.Context, d *delivery) error {
 	if err != nil {
 		return err
 	}
-	if a.Verdict == ledger.Unsettled {
+	switch {
+	case a.Verdict == ledger.Unsettled:
 		// The last attempt may have created the message.
 		d.attempt = a
 		return w.settle(ctx, d)
+	case a.Unidentified():
+		d.attempt = a
+		return w.identify(ctx, d)
 	}
 	return w.afterBegin(d, a)
 }
 
 func (w *Worker) beginAttempt(ctx context.Context, d *delivery, settled bool) (*ledger.Attempt, error) {
-	opts := ledger.BeginOptions{Lease: w.lease(), Settled: settled}
+	opts := ledger.BeginOptions{Lease: w.lease(), Settled: settled, Worker: w.roster.ID()}
 	if d.envelope.ExpiresAt > 0 {
 		opts.ExpiresAt = time.UnixMilli(d.envelope.ExpiresAt)
 	}
@@ -45,7 +57,7 @@ func (w *Worker) beginAttempt(ctx context.Context, d *delivery, settled bool) (*
 // If it cannot, the attempt is taken for one that may have created the message:
 // that is wrong, but safe.
 func (w *Worker) abandon(ctx context.Context, d *delivery, a *ledger.Attempt) {
-	err := w.persist(ctx, func(ctx context.Context) error { return w.ledger.Abandon(ctx, a) })
+	err := w.persist(ctx, d, func(ctx context.Context) error { return w.ledger.Abandon(ctx, a) })
 	if err != nil {
 		w.log.Warn("an attempt that was not made may count as uncertain", zap.String("key", d.task.Key), zap.Error(err))
 	}
@@ -59,7 +71,8 @@ func (w *Worker) afterBegin(d *delivery, a *ledger.Attempt) error {
 		return nil
 	case ledger.Busy:
 		log.Info("another attempt may be under way", zap.Time("until", a.Until))
-		return &snoozeError{until: w.now().Add(a.Until.Sub(a.Now)), reason: "another attempt may be under way"}
+		wait := min(max(a.Until.Sub(a.Now), minBusyWait), maxBusyWait)
+		return &snoozeError{until: w.now().Add(wait), reason: "another attempt may be under way"}
 	case ledger.Superseded:
 		log.Info("dropped a task whose key belongs to another enqueueing")
 		return errDone
@@ -93,44 +106,4 @@ func (w *Worker) refused(log *zap.Logger, s ledger.State) error {
 		return errDone
 	}
 	return fmt.Errorf("the message's state %q is unknown", s)
-}
-
-// settle decides about an attempt that may have created the message, by the
-// message's policy. d.attempt is that attempt.
-func (w *Worker) settle(ctx context.Context, d *delivery) error {
-	// Also where workers die of it again and again, or one died between
-	// recording that an attempt is uncertain and holding the message.
-	since := d.attempt.FailingSince
-	givenUp := !since.IsZero() && d.attempt.Now.Sub(since) > w.cfg.GiveUpAfter
-	if givenUp || d.policy(w.cfg.IfUncertain) == ledger.Hold {
-		if err := w.hold(ctx, d); err != nil {
-			return err
-		}
-		return archived(heldReason)
-	}
-	a, err := w.beginAttempt(ctx, d, true)
-	if err != nil {
-		return err
-	}
-	if a.Verdict == ledger.Begun {
-		w.metrics.resent.Inc()
-		w.log.Warn("sending again after an attempt that may have created the message",
-			zap.String("key", d.task.Key), zap.Int("attempt", a.Number))
-	}
-	return w.afterBegin(d, a)
-}
-
-// heldReason is what asynq's web UI shows of a held message.
-const heldReason = "held: an attempt may have created the message, and a person has to decide about it"
-
-// hold keeps the message from being sent again until a person has decided.
-func (w *Worker) hold(ctx context.Context, d *delivery) error {
-	err := w.persist(ctx, func(ctx context.Context) error { return w.ledger.Hold(ctx, d.attempt) })
-	if err != nil {
-		return fmt.Errorf("hold %q: %w", d.task.Key, err)
-	}
-	w.metrics.messages.WithLabelValues(string(ledger.Held)).Inc()
-	w.log.Warn("held: a person has to decide whether the message was created",
-		zap.String("key", d.task.Key), zap.Int("attempt", d.attempt.Number))
-	return nil
 }

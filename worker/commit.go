@@ -7,8 +7,10 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/hibiken/asynq"
 	"go.uber.org/zap"
 
+	"github.com/intercom-dispatch/intercom-dispatch/internal/settle"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
 )
@@ -19,7 +21,7 @@ func (w *Worker) commit(ctx context.Context, d *delivery) error {
 		return w.commitSent(ctx, d)
 	}
 	next := w.next(d)
-	err := w.persist(ctx, func(ctx context.Context) error { return w.ledger.Commit(ctx, d.attempt, next) })
+	err := w.persist(ctx, d, func(ctx context.Context) error { return w.ledger.Commit(ctx, d.attempt, next) })
 	fenced, ok := errors.AsType[*ledger.FencedError](err)
 	if ok && fenced.State == "" {
 		err = w.rewrite(ctx, d, next)
@@ -42,7 +44,7 @@ func (w *Worker) commit(ctx context.Context, d *delivery) error {
 // message would be sent again, whatever this attempt may have done.
 func (w *Worker) rewrite(ctx context.Context, d *delivery, next ledger.Outcome) error {
 	begun := false
-	return w.persist(ctx, func(ctx context.Context) error {
+	return w.persist(ctx, d, func(ctx context.Context) error {
 		if !begun {
 			a, err := w.ledger.Begin(ctx, d.task, ledger.BeginOptions{Lease: w.lease()})
 			if err != nil {
@@ -77,7 +79,14 @@ func (w *Worker) commitSent(ctx context.Context, d *delivery) error {
 	} else {
 		o.Error = &d.outcome.err
 	}
-	err := w.persist(ctx, func(ctx context.Context) error { return w.ledger.CommitSent(ctx, d.attempt, o) })
+	err := w.persist(ctx, d, func(ctx context.Context) error { return w.ledger.CommitSent(ctx, d.attempt, o) })
+	if taken, ok := errors.AsType[*ledger.TakenError](err); ok {
+		// Two messages that say the same to the same contact: the other one was
+		// thought to be this one.
+		w.log.Error("the message was taken for another one, which may not have been sent",
+			zap.String("key", d.task.Key), zap.String("message_id", o.MessageID), zap.String("other_key", taken.Key))
+		err = nil
+	}
 	w.logAttempt(d, ledger.Outcome{State: ledger.Sent}, err)
 	if err != nil {
 		return err
@@ -85,6 +94,9 @@ func (w *Worker) commitSent(ctx context.Context, d *delivery) error {
 	w.report(d, ledger.Outcome{State: ledger.Sent})
 	w.metrics.messages.WithLabelValues(string(ledger.Sent)).Inc()
 	w.metrics.deliverySeconds.Observe(d.latency())
+	if o.MessageID == "" && settle.Searchable(d.envelope.Message) {
+		return &snoozeError{until: w.now().Add(w.firstLook()), reason: "looks for the message's id in Intercom"}
+	}
 	return errDone
 }
 
@@ -96,39 +108,15 @@ func (w *Worker) afterCommit(ctx context.Context, d *delivery, next *ledger.Outc
 		w.metrics.messages.WithLabelValues(string(ledger.Failed)).Inc()
 		return archived(reason)
 	}
-	if next.State == ledger.Uncertain && (next.NextAttemptAt.IsZero() || d.policy(w.cfg.IfUncertain) == ledger.Hold) {
-		if err := w.hold(ctx, d); err != nil {
-			return err
+	if next.State == ledger.Uncertain && (next.NextAttemptAt.IsZero() ||
+		d.policy(w.cfg.IfUncertain) == ledger.Hold && !settle.Searchable(d.envelope.Message)) {
+		verdict := w.hold(ctx, d)
+		if errors.Is(verdict, asynq.SkipRetry) {
+			next.State, next.NextAttemptAt = ledger.Held, time.Time{}
 		}
-		next.State, next.NextAttemptAt = ledger.Held, time.Time{}
-		return archived(heldReason)
+		return verdict
 	}
 	return &snoozeError{until: d.backAt, reason: reason}
-}
-
-// persist writes what is known and would be lost: also after the task's
-// context has ended, and again while Redis does not answer, for as long as
-// the commit timeout allows.
-func (w *Worker) persist(ctx context.Context, write func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.cfg.CommitTimeout)
-	defer cancel()
-	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		err := write(ctx)
-		if err == nil {
-			return nil
-		}
-		if _, fenced := errors.AsType[*ledger.FencedError](err); fenced {
-			return err
-		}
-		w.metrics.ledgerErrors.Inc()
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return fmt.Errorf("not committed within %s: %w", w.cfg.CommitTimeout, err)
-		}
-	}
 }
 
 // logAttempt writes the one line that an attempt leaves in the log. After a

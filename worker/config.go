@@ -16,10 +16,14 @@ import (
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
 )
 
-// MessageCreator is the part of the Intercom client that a worker needs.
-// *intercom.Client is one.
-type MessageCreator interface {
+// Intercom is the part of the Intercom client that a worker needs: it sends
+// messages, looks for those of which it is not known whether they exist, and
+// asks whether the token works. *intercom.Client is one. It is called from many
+// goroutines at once.
+type Intercom interface {
 	CreateMessage(context.Context, *intercom.Message) (*intercom.CreatedMessage, *intercom.Response, error)
+	SearchConversations(context.Context, intercom.SearchRequest) (*intercom.ConversationPage, *intercom.Response, error)
+	Me(context.Context) (*intercom.Me, *intercom.Response, error)
 }
 
 // The defaults of Config.
@@ -29,6 +33,7 @@ const (
 	DefaultCommitTimeout  = 10 * time.Second
 	DefaultContactWait    = 15 * time.Minute
 	DefaultGiveUpAfter    = 24 * time.Hour
+	DefaultSettleDelay    = 5 * time.Minute
 )
 
 // leaseMargin is what an attempt may take besides its request and its commit
@@ -42,15 +47,16 @@ type Config struct {
 	// has returned: asynq panics when it loses its subscription that way.
 	Redis redis.UniversalClient
 	// Intercom sends the messages. Required.
-	Intercom MessageCreator
+	Intercom Intercom
 	// Workspace is ledger.DefaultWorkspace if empty.
 	Workspace string
 	// Concurrency is how many messages are delivered at a time, 64 by default.
 	Concurrency int
 	// RequestTimeout bounds one request to Intercom, 30 s by default.
 	RequestTimeout time.Duration
-	// CommitTimeout is how long an outcome is tried to be recorded while Redis
-	// does not answer, 10 s by default.
+	// CommitTimeout is how long a worker that is told to stop tries to record
+	// an outcome while Redis does not answer, 10 s by default. A worker that is
+	// not tries for as long as it lives.
 	CommitTimeout time.Duration
 	// ShutdownTimeout is how long Run waits for deliveries under way when it
 	// is told to stop. It must be longer than RequestTimeout and CommitTimeout
@@ -65,6 +71,10 @@ type Config struct {
 	// by default. One that may have been created by then is held instead of
 	// failed.
 	GiveUpAfter time.Duration
+	// SettleDelay is how long a message that may have been created is looked
+	// for in Intercom, whose search lags behind, before it counts as not there,
+	// 5 min by default. Only messages that open a conversation are looked for.
+	SettleDelay time.Duration
 	// IfUncertain is ledger.Resend by default, for messages that do not say.
 	IfUncertain ledger.Policy
 	// RecordTTL is how long records are kept, ledger.DefaultTTL by default.
@@ -109,6 +119,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.CommitTimeout, DefaultCommitTimeout)
 	setDefault(&c.ShutdownTimeout, c.RequestTimeout+c.CommitTimeout+leaseMargin)
 	setDefault(&c.GiveUpAfter, DefaultGiveUpAfter)
+	setDefault(&c.SettleDelay, DefaultSettleDelay)
 	setDefault(&c.IfUncertain, ledger.Resend)
 	setDefault(&c.RecordTTL, ledger.DefaultTTL)
 	if c.ContactWait == nil {
@@ -136,6 +147,7 @@ func (c Config) validate() error {
 		{"CommitTimeout", c.CommitTimeout},
 		{"ContactWait", *c.ContactWait + 1},
 		{"GiveUpAfter", c.GiveUpAfter},
+		{"SettleDelay", c.SettleDelay},
 	}
 	for _, p := range positive {
 		if p.d <= 0 {
@@ -157,6 +169,10 @@ func (c Config) validate() error {
 	case c.RequestTimeout+c.CommitTimeout+leaseMargin >= task.Timeout:
 		return fmt.Errorf("the fields RequestTimeout %s and CommitTimeout %s must be shorter than %s together: asynq ends a task then",
 			c.RequestTimeout, c.CommitTimeout, task.Timeout)
+	case c.RecordTTL <= max(c.GiveUpAfter, c.SettleDelay, *c.ContactWait):
+		return fmt.Errorf("the field RecordTTL %s must be longer than GiveUpAfter %s, SettleDelay %s and ContactWait %s: "+
+			"the record of a message that still waits would be forgotten, and the message sent again",
+			c.RecordTTL, c.GiveUpAfter, c.SettleDelay, *c.ContactWait)
 	case c.IfUncertain != ledger.Resend && c.IfUncertain != ledger.Hold:
 		return fmt.Errorf("the field IfUncertain %q is unknown; use resend or hold", c.IfUncertain)
 	}

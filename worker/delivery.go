@@ -10,6 +10,7 @@ import (
 	"github.com/hibiken/asynq"
 	"go.uber.org/zap"
 
+	"github.com/intercom-dispatch/intercom-dispatch/internal/settle"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
 )
@@ -25,6 +26,7 @@ type delivery struct {
 	envelope *task.Envelope
 	task     ledger.Task
 	attempt  *ledger.Attempt
+	leave    *clearance
 
 	outcome    outcome
 	answeredAt time.Time
@@ -58,6 +60,7 @@ func (w *Worker) ProcessTask(ctx context.Context, t *asynq.Task) error {
 	w.metrics.inFlight.Inc()
 	defer w.metrics.inFlight.Dec()
 	d := &delivery{envelope: envelope, task: envelope.LedgerTask(key, t.Payload())}
+	defer func() { d.leave.cancel(ctx) }()
 	for _, run := range w.stages() {
 		if err := run(ctx, d); err != nil {
 			return w.verdict(d, err)
@@ -96,6 +99,9 @@ func (w *Worker) limits(d *delivery) limits {
 	l := limits{contactWait: *w.cfg.ContactWait, giveUpAfter: w.cfg.GiveUpAfter}
 	if d.envelope.ContactWait != nil {
 		l.contactWait = time.Duration(*d.envelope.ContactWait) * time.Millisecond
+	}
+	if settle.Searchable(d.envelope.Message) {
+		l.firstLook = w.firstLook()
 	}
 	return l
 }

@@ -34,10 +34,17 @@ func (w *Worker) due(ctx context.Context, d *delivery) error {
 
 // wait waits, unless the task ends or the worker is told to stop.
 func (w *Worker) wait(ctx context.Context, d time.Duration) error {
+	return w.waitFor(ctx, nil, d)
+}
+
+// waitFor waits for an event, or for d.
+func (w *Worker) waitFor(ctx context.Context, event <-chan struct{}, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return nil
+	case <-event:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -10,6 +10,8 @@ type metrics struct {
 	attempts        *prometheus.CounterVec
 	messages        *prometheus.CounterVec
 	resent          prometheus.Counter
+	settled         *prometheus.CounterVec
+	breakerOpen     prometheus.Gauge
 	ledgerErrors    prometheus.Counter
 	inFlight        prometheus.Gauge
 	requestSeconds  prometheus.Histogram
@@ -26,6 +28,12 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}, []string{"state"}),
 		resent: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "dispatch_resent_total", Help: "Attempts after one that may have created the message: possible duplicates.",
+		}),
+		settled: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dispatch_settled_total", Help: "Messages that were uncertain, by how it was settled that they exist.",
+		}, []string{"by"}),
+		breakerOpen: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "dispatch_circuit_open", Help: "1 while Intercom fails and messages wait.",
 		}),
 		ledgerErrors: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "dispatch_ledger_errors_total", Help: "Reads and writes of the ledger that Redis did not take.",
@@ -46,7 +54,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	return m, errors.Join(
-		r.Register(m.attempts), r.Register(m.messages), r.Register(m.resent), r.Register(m.ledgerErrors),
+		r.Register(m.attempts), r.Register(m.messages), r.Register(m.resent), r.Register(m.settled), r.Register(m.breakerOpen),
+		r.Register(m.ledgerErrors),
 		r.Register(m.inFlight), r.Register(m.requestSeconds), r.Register(m.deliverySeconds),
 	)
 }

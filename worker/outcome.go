@@ -42,7 +42,13 @@ type outcome struct {
 	err     ledger.Error             // all others
 	// wait is how long Intercom asks to wait, for KindThrottled.
 	wait time.Duration
+	// hold tells that no message of the workspace would fare better, for
+	// KindBlocked.
+	hold bool
 }
+
+// codeInvalid is the code of a message that the client itself refuses.
+const codeInvalid = "invalid"
 
 // classify turns what CreateMessage returned into an outcome. It is the only
 // place that decides what an answer means; docs/state_machine.md has it as a
@@ -67,9 +73,9 @@ func classify(created *intercom.CreatedMessage, resp *intercom.Response, err err
 	case errors.As(err, &body):
 		o.kind, o.err.Code = KindSentUnknownID, "unusable_answer"
 	case errors.As(err, &invalid):
-		o.kind, o.err.Code = KindRefused, "invalid"
+		o.kind, o.err.Code = KindRefused, codeInvalid
 	case errors.Is(err, intercom.ErrNoToken):
-		o.kind, o.err.Code = KindBlocked, "no_token"
+		o.kind, o.err.Code, o.hold = KindBlocked, "no_token", true
 	case errors.As(err, &transport) && !transport.MaybeSent:
 		o.kind, o.err.Code = KindNotSent, "not_reached"
 	case errors.As(err, &transport):
@@ -95,10 +101,22 @@ func classifyAnswer(e *intercom.APIError) outcome {
 	if o.kind == KindThrottled {
 		o.wait = untilReset(e.Response)
 	}
+	o.hold = o.kind == KindBlocked && concernsAll(e)
 	if o.kind == KindBlocked && !e.Listed {
 		o.err.Message += ": not an answer of Intercom's; is the base URL right?"
 	}
 	return o
+}
+
+// concernsAll tells whether the answer would be the same for every message. A
+// proxy's 413 would not.
+func concernsAll(e *intercom.APIError) bool {
+	switch e.Response.Status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
+		return true
+	default:
+		return e.Response.Status < http.StatusBadRequest // A redirect.
+	}
 }
 
 func kindOfStatus(e *intercom.APIError) Kind {

@@ -29,10 +29,16 @@ func (g *gate) closedUntil() time.Time {
 	return g.until
 }
 
-// permit waits until the rate limit lets the message leave. It comes before
-// begin, so that a worker that dies while it waits leaves no attempt of which
-// nobody knows what it did.
-func (w *Worker) permit(ctx context.Context, _ *delivery) error {
+// permit waits until the message may leave. It comes before begin, so that a
+// worker that dies while it waits leaves no attempt of which nobody knows what
+// it did.
+func (w *Worker) permit(ctx context.Context, d *delivery) (err error) {
+	d.leave, err = w.leave(ctx)
+	return err
+}
+
+// waitForGate waits until the rate limit's window has room.
+func (w *Worker) waitForGate(ctx context.Context) error {
 	for {
 		wait := w.gate.closedUntil().Sub(w.now())
 		if wait <= 0 {

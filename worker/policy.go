@@ -21,6 +21,9 @@ const (
 type limits struct {
 	contactWait time.Duration
 	giveUpAfter time.Duration
+	// firstLook is when an uncertain message is first looked for in Intercom,
+	// 0 if it cannot be found there.
+	firstLook time.Duration
 }
 
 // decide says what an outcome other than sent leads to, given the attempt that
@@ -45,7 +48,11 @@ func decide(o outcome, a *ledger.Attempt, l limits, now time.Time, jitter float6
 		}
 	case KindUncertain:
 		d.State = ledger.Uncertain
-		if decideFailure(&d, a, l, now, jitter) {
+		givenUp := decideFailure(&d, a, l, now, jitter)
+		switch {
+		case l.firstLook > 0:
+			d.NextAttemptAt = now.Add(l.firstLook)
+		case givenUp:
 			// Without an end, each attempt might create one more copy.
 			d.NextAttemptAt = time.Time{}
 		}
