@@ -41,19 +41,3 @@ func TestScheduledMessageLeavesAtItsTimeAndNotBefore(t *testing.T) {
 		require.Zero(t, waited)
 	})
 }
-
-func TestGateHoldsBackUntilItOpens(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := &Worker{now: time.Now, stopping: make(chan struct{})}
-		start := time.Now()
-		require.NoError(t, w.permit(t.Context(), nil))
-		require.Zero(t, time.Since(start))
-		w.gate.close(start.Add(10 * time.Second))
-		w.gate.close(start.Add(3 * time.Second)) // A shorter wait changes nothing.
-		// It is shut for longer while somebody waits.
-		time.AfterFunc(5*time.Second, func() { w.gate.close(start.Add(12 * time.Second)) })
-		require.NoError(t, w.permit(t.Context(), nil))
-		require.Equal(t, 12*time.Second, time.Since(start))
-	})
-}

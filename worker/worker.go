@@ -2,12 +2,20 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/sony/gobreaker/v2"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
+	"github.com/intercom-dispatch/intercom-dispatch/internal/onhold"
+	"github.com/intercom-dispatch/intercom-dispatch/internal/roster"
+	"github.com/intercom-dispatch/intercom-dispatch/internal/settle"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
 )
@@ -23,6 +31,11 @@ type Worker struct {
 	ledger   *ledger.Ledger
 	log      *zap.Logger
 	metrics  *metrics
+	roster   *roster.Roster
+	onHold   *onhold.Guard
+	guard    guard // onHold
+	breaker  *gobreaker.TwoStepCircuitBreaker[struct{}]
+	finder   *settle.Finder
 	gate     gate
 	now      func() time.Time
 	stopping chan struct{}
@@ -42,16 +55,53 @@ func New(cfg Config) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("worker: register metrics: %w", err)
 	}
-	return &Worker{
+	w := &Worker{
 		cfg: cfg, ledger: l, metrics: m, now: cfg.Now, stopping: make(chan struct{}),
-		log: cfg.Log.With(zap.String("workspace", cfg.Workspace)),
-	}, nil
+		log:    cfg.Log.With(zap.String("workspace", cfg.Workspace)),
+		finder: settle.NewFinder(cfg.Intercom),
+	}
+	w.breaker = w.newBreaker()
+	if w.onHold, err = w.newGuard(); err != nil {
+		return nil, fmt.Errorf("worker: %w", err)
+	}
+	w.guard = w.onHold
+	if w.roster, err = w.newRoster(); err != nil {
+		return nil, fmt.Errorf("worker: %w", err)
+	}
+	return w, nil
+}
+
+func (w *Worker) newRoster() (*roster.Roster, error) {
+	return roster.New(roster.Config{
+		Redis: w.cfg.Redis, Workspace: w.cfg.Workspace, Queues: w.queueNames(), Log: w.cfg.Log,
+	})
+}
+
+func (w *Worker) newGuard() (*onhold.Guard, error) {
+	return onhold.New(onhold.Config{
+		Redis: w.cfg.Redis, Workspace: w.cfg.Workspace, Queues: w.queueNames(),
+		Probe: func(ctx context.Context) error {
+			_, _, err := w.cfg.Intercom.Me(ctx)
+			return err
+		},
+		TrialLease: w.cfg.RequestTimeout + leaseMargin,
+		Log:        w.cfg.Log, Metrics: w.cfg.Metrics,
+	})
 }
 
 // Run delivers messages until ctx ends, then takes no more and waits for those
 // under way, for at most ShutdownTimeout. It may be called once. While Redis
 // does not answer it waits and goes on.
 func (w *Worker) Run(ctx context.Context) error {
+	guarding, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var guards errgroup.Group
+	guards.Go(func() error { return w.onHold.Run(guarding) })
+	err := w.serve(ctx)
+	stop()
+	return errors.Join(err, guards.Wait())
+}
+
+func (w *Worker) serve(ctx context.Context) error {
 	return task.Serve(ctx, w.cfg.Redis, asynq.Config{
 		Concurrency:     w.cfg.Concurrency,
 		Queues:          w.queues(),
@@ -61,8 +111,10 @@ func (w *Worker) Run(ctx context.Context) error {
 			return retryDelay(w.now, err)
 		},
 		Logger: w.cfg.AsynqLog,
-	}, w, func() { close(w.stopping) })
+	}, w, w.roster, func() { close(w.stopping) })
 }
+
+func (w *Worker) queueNames() []string { return slices.Sorted(maps.Keys(w.queues())) }
 
 func (w *Worker) queues() map[string]int {
 	queues := make(map[string]int, len(queueWeights))
