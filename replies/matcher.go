@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom"
+	"github.com/intercom-dispatch/intercom-dispatch/internal/settle"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
 )
@@ -169,7 +170,7 @@ func (m *Matcher) publish(ctx context.Context, r *ledger.Record, c *intercom.Con
 		Version: EventVersion, Workspace: r.Workspace, Key: r.Key, Metadata: r.Metadata,
 		MessageID: string(c.Source.ID), ConversationID: string(c.ID), PartID: string(part.ID),
 		ContactID: string(part.Author.ID), AuthorType: part.Author.Type,
-		Text: plainText(part.Body), Time: part.CreatedAt.Time(), MatchedBy: MatchedByWebhook,
+		Text: settle.PlainText(part.Body), Time: part.CreatedAt.Time(), MatchedBy: MatchedByWebhook,
 	}
 	if e.Text != part.Body {
 		e.HTML = part.Body

@@ -76,6 +76,9 @@ type Config struct {
 	// one that opens the conversation. Empty means "conversation.user.replied".
 	// Intercom does not say which one it is.
 	FirstReplyTopic string
+	// HTMLNotifications lets notifications have bodies as HTML, as an app whose
+	// version is older than 2.15 gets them. Otherwise they are plain text.
+	HTMLNotifications bool
 	// WebhookURL is where notifications go. Empty sends none.
 	WebhookURL string
 	// WebhookRetryAfter is how long after a failed delivery the one more try

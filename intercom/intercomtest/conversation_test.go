@@ -118,6 +118,18 @@ func TestConversationShowsBodiesAsHTMLOrAsText(t *testing.T) {
 		"lines":      {"a\nb\n\nc", "<p>a<br>b</p>\n<p>c</p>", "a\nb\n\nc"},
 		"paragraph":  {"<p>a</p><p>b &amp; c</p>", "<p>a</p><p>b &amp; c</p>", "a\nb & c"},
 		"inline tag": {"a <b>b</b>", "<p>a <b>b</b></p>", "a b"},
+		"escaped":    {"a &amp; b", "<p>a &amp;amp; b</p>", "a &amp; b"},
+		"attributes": {
+			`<p class="x" onclick="y()">a <a href="/b" style="c">b</a></p><img src="d.png" width="9">`,
+			`<p>a <a href="/b">b</a></p><img src="d.png">`, "a b",
+		},
+		"unknown tag": {"<font>a</font>", "<p>a</p>", "a"},
+		"script":      {"<script>x < 1</script><p>a</p><style>p {}</style><!-- b -->", "<p>a</p>", "a"},
+		"link": {
+			"See https://x.example/?a=1&b=2.",
+			`<p>See <a href="https://x.example/?a=1&amp;b=2" rel="nofollow noopener noreferrer" target="_blank">https://x.example/?a=1&amp;b=2</a>.</p>`,
+			"See https://x.example/?a=1&b=2.",
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -30,6 +30,9 @@
 //     addressed as a user.
 //   - A message has one conversation, which holds the contacts of to and cc.
 //   - A conversation's created_at is when it was opened, not the message's.
+//   - A body that holds no tag is text: it is escaped, its lines become
+//     paragraphs and its addresses links. Otherwise it is HTML, of which a short
+//     list of tags and the attributes href, src and alt stay.
 //   - Search compares case only in fields other than source.body, and refuses
 //     a value of another type than the field's.
 //   - Search orders by created_at, the newest first.

@@ -68,7 +68,7 @@ func (s *Server) reply(messageID, contactID, text string, now time.Time) (ReplyI
 	}
 	var n *notification
 	if s.webhooks.wanted() {
-		n = s.newNotification(topic, m.conversation.notified(p), now)
+		n = s.newNotification(topic, m.conversation.notified(p, s.cfg.notificationStyle()), now)
 		info.NotificationID = n.id
 	}
 	s.log.Replies = append(s.log.Replies, info)
@@ -87,10 +87,17 @@ func (m *message) recipient(id string) (*contact, bool) {
 	return nil, false
 }
 
-// notified is the conversation as a notification shows it: as plain text, with
-// the new part only.
-func (c *conversation) notified(p part) conversationDoc {
-	doc := c.doc(c.now(), style{plain, defaultVersion})
-	doc.Parts = newPartsDoc([]part{p}, 1, plain)
+// notified is the conversation as a notification shows it: with the new part
+// only.
+func (c *conversation) notified(p part, as style) conversationDoc {
+	doc := c.doc(c.now(), as)
+	doc.Parts = newPartsDoc([]part{p}, 1, as.text)
 	return doc
+}
+
+func (c Config) notificationStyle() style {
+	if c.HTMLNotifications {
+		return style{html, defaultVersion}
+	}
+	return style{plain, defaultVersion}
 }
