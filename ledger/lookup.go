@@ -68,6 +68,26 @@ func (l *Ledger) List(ctx context.Context, state State, limit int) ([]*Record, e
 	return records, nil
 }
 
+// Count returns how many messages are in one of the states in Listed. It is as
+// quick for many as for few. Records that someone deleted are still counted.
+func (l *Ledger) Count(ctx context.Context, state State) (int, error) {
+	if !slices.Contains(Listed(), state) {
+		return 0, fmt.Errorf("messages that are %s cannot be counted; counted are %v", state, Listed())
+	}
+	// A list is only trimmed when a message enters it, so records that have
+	// expired may be in it.
+	now, err := l.rdb.Time(ctx).Result()
+	if err != nil {
+		return 0, fmt.Errorf("count %s messages: %w", state, err)
+	}
+	since := "(" + millisArg(now.Add(-l.ttl).UnixMilli())
+	n, err := l.rdb.ZCount(ctx, listKey(l.workspace, state), since, "+inf").Result()
+	if err != nil {
+		return 0, fmt.Errorf("count %s messages: %w", state, err)
+	}
+	return int(n), nil
+}
+
 func (l *Ledger) lookupAll(ctx context.Context, keys []string) ([]*Record, error) {
 	cmds := make([]*redis.MapStringStringCmd, len(keys))
 	_, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
