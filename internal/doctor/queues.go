@@ -21,7 +21,7 @@ const slowQueue = time.Minute
 func (e *examination) queues(ctx context.Context) []finding {
 	// asynq's inspector takes no context, so its commands get the check's from
 	// a client of their own.
-	rdb := e.Config.Redis.NewClient()
+	rdb := e.Redis.NewClient()
 	defer func() { _ = rdb.Close() }() // Nothing was written that could be lost.
 	rdb.AddHook(bound{ctx})
 	inspector := asynq.NewInspectorFromRedisClient(rdb)

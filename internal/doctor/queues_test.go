@@ -1,9 +1,11 @@
 package doctor_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2/server"
 	"github.com/hibiken/asynq"
 	"github.com/stretchr/testify/require"
 
@@ -94,4 +96,26 @@ func TestNothingIsChanged(t *testing.T) {
 	}
 	requireResult(t, all["queues"], doctor.OK, "1 pending")
 	require.Equal(t, before, info(t, rdb, "rdb_changes_since_last_save"))
+}
+
+// TestAsynqIsNotWaitedForLonger has a Redis that answers everything but what
+// asynq asks first. asynq gives its commands no limit of their own.
+func TestAsynqIsNotWaitedForLonger(t *testing.T) {
+	t.Parallel()
+	s := redistest.Mini(t)
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	s.Miniredis().Server().SetPreHook(func(_ *server.Peer, cmd string, _ ...string) bool {
+		if strings.EqualFold(cmd, "SMEMBERS") {
+			<-release
+		}
+		return false
+	})
+	cfg := on(t, s)
+	cfg.Timeout = 2 * time.Second
+	began := time.Now()
+	all := examine(t, cfg)
+	requireResult(t, all["queues"], doctor.Fail, "no answer within 2s")
+	requireResult(t, all["messages"], doctor.OK)
+	require.Less(t, time.Since(began), patience/2)
 }

@@ -40,7 +40,7 @@ func (e *examination) unreachable(ctx context.Context, err error) finding {
 	case strings.Contains(err.Error(), "cluster support disabled"):
 		advice = "The server is no cluster: use redis:// in --redis-url."
 	}
-	return fail(fmt.Sprintf("%s does not work: %s", e.Config.Redis, reason(ctx, err)), advice)
+	return fail(fmt.Sprintf("%s does not work: %s", e.Redis, reason(ctx, err)), advice)
 }
 
 func (e *examination) server(ctx context.Context, node *redis.Client) ([]finding, error) {
@@ -117,7 +117,7 @@ func role(info map[string]string) finding {
 
 // mode compares what the server is with what the URL says.
 func (e *examination) mode(mode string) finding {
-	kind := e.Config.Redis.Kind()
+	kind := e.Redis.Kind()
 	switch {
 	case mode == "cluster" && kind != "cluster":
 		return fail("it is a node of a cluster", "Use redis-cluster:// in --redis-url: other nodes have a part of the keys.")

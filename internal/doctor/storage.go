@@ -29,7 +29,7 @@ func (e *examination) eviction(ctx context.Context) []finding {
 
 func (e *examination) replicas(ctx context.Context) []finding {
 	return e.ofSettings(ctx, func(s settings) []finding {
-		return []finding{replicas(s, e.Config.Redis.Kind())}
+		return []finding{replicas(s, e.Redis.Kind())}
 	}, minReplicas, minReplicaLag)
 }
 
