@@ -41,6 +41,7 @@ type commands struct {
 	Enqueue  enqueueCommand `cmd:"" help:"Enqueue messages from a file or standard input, one JSON object a line."`
 	Message  messageCommand `cmd:"" help:"Show what became of messages."`
 	Replies  repliesCommand `cmd:"" help:"Show contacts' replies."`
+	Doctor   doctorCommand  `cmd:"" help:"Check what the program depends on, before going live and when something is wrong. It changes nothing."`
 	FakeInt  fakeCommand    `cmd:"" name:"fake-intercom" help:"Run the fake Intercom as a server."`
 	Version  versionCommand `cmd:"" help:"Print the version."`
 	LogLevel string         `env:"DISPATCH_LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"Least level to log: debug, info, warn or error (${default})."`

@@ -37,8 +37,8 @@ type connection struct {
 	client redis.UniversalClient
 }
 
-// connect returns an error that says what to do if Redis does not answer.
-func (o *redisOptions) connect(ctx context.Context, poolSize int) (*connection, error) {
+// parse returns where Redis is, or an error that names the flag to mend.
+func (o *redisOptions) parse() (*redisconn.Config, error) {
 	cfg, err := redisconn.Parse(o.RedisURL)
 	if err != nil {
 		return nil, &exitError{exitUsage, fmt.Errorf("--redis-url: %w", err)}
@@ -48,6 +48,15 @@ func (o *redisOptions) connect(ctx context.Context, poolSize int) (*connection, 
 	}
 	if o.RecordTTL < minRecordTTL {
 		return nil, &exitError{exitUsage, errors.New("--record-ttl must be at least 1m")}
+	}
+	return cfg, nil
+}
+
+// connect returns an error that says what to do if Redis does not answer.
+func (o *redisOptions) connect(ctx context.Context, poolSize int) (*connection, error) {
+	cfg, err := o.parse()
+	if err != nil {
+		return nil, err
 	}
 	cfg.PoolSize = poolSize
 	c := &connection{config: cfg, client: cfg.NewClient()}

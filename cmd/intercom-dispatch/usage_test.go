@@ -162,7 +162,7 @@ func TestEveryCommandHasHelp(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{
 		"", "demo", "dev", "worker", "webhook", "monitor", "enqueue", "message", "message get", "message list",
-		"replies", "replies tail", "fake-intercom", "version",
+		"replies", "replies tail", "doctor", "fake-intercom", "version",
 	} {
 		t.Run(command, func(t *testing.T) {
 			t.Parallel()

@@ -16,12 +16,18 @@ import (
 
 // webhookOptions configure the receiver of notifications.
 type webhookOptions struct {
-	WebhookAddr string   `name:"webhook-addr" env:"DISPATCH_WEBHOOK_ADDR" default:":8080" placeholder:"ADDR" help:"Where notifications are received, at the path /webhooks/intercom (${default})."`
-	Secrets     []string `name:"intercom-client-secret" env:"INTERCOM_CLIENT_SECRET" placeholder:"SECRET" help:"Client secret of the Intercom app; two, separated by a comma, while it is being replaced."`
-	SecretFile  string   `name:"intercom-client-secret-file" env:"INTERCOM_CLIENT_SECRET_FILE" placeholder:"FILE" help:"File that holds the client secret, one a line."`
+	secretOptions `embed:""`
+
+	WebhookAddr string `name:"webhook-addr" env:"DISPATCH_WEBHOOK_ADDR" default:":8080" placeholder:"ADDR" help:"Where notifications are received, at the path /webhooks/intercom (${default})."`
 }
 
-func (o *webhookOptions) secrets() ([]string, error) {
+// secretOptions say what notifications are signed with.
+type secretOptions struct {
+	Secrets    []string `name:"intercom-client-secret" env:"INTERCOM_CLIENT_SECRET" placeholder:"SECRET" help:"Client secret of the Intercom app; two, separated by a comma, while it is being replaced."`
+	SecretFile string   `name:"intercom-client-secret-file" env:"INTERCOM_CLIENT_SECRET_FILE" placeholder:"FILE" help:"File that holds the client secret, one a line."`
+}
+
+func (o *secretOptions) secrets() ([]string, error) {
 	secrets := o.Secrets
 	if o.SecretFile != "" {
 		if len(secrets) > 0 {
