@@ -125,13 +125,13 @@ func (g *Guard) set(h hold) {
 
 func (g *Guard) report(before, h hold) {
 	g.gauge.Set(0)
-	switch {
-	case h.Phase == Free:
+	switch h.Phase {
+	case Free:
 		g.log.Info("workspace goes on", zap.String("hold", before.ID),
 			zap.Duration("lasted", h.now.Sub(before.Since)), zap.Int("probes", before.Probes))
-	case h.Phase == Trial:
+	case Trial:
 		g.log.Info("workspace is tried with one message", zap.String("hold", h.ID), zap.Int("probes", h.Probes))
-	default:
+	case Held:
 		g.gauge.Set(1)
 		message := "workspace is on hold"
 		if before.Phase == Trial {

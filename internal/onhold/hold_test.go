@@ -198,19 +198,18 @@ func TestRedisAwayWhenItIsRefused(t *testing.T) {
 
 func TestTheLastKnownStateCountsWhileRedisIsAway(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(b *bundle) {
-		a := b.running(slowly)
-		b.server.Kill()
-		b.eventually(func() bool { return a.logs.FilterLevelExact(zap.WarnLevel).Len() == 1 })
-		a.enter()
-		b.server.Restart()
-		b.eventually(func() bool { return a.logs.FilterMessageSnippet("can look again").Len() == 1 })
+	b := newBundle(t, redistest.Mini(t))
+	a := b.running(slowly)
+	b.server.Kill()
+	b.eventually(func() bool { return a.logs.FilterLevelExact(zap.WarnLevel).Len() == 1 })
+	a.enter()
+	b.server.Restart()
+	b.eventually(func() bool { return a.logs.FilterMessageSnippet("can look again").Len() == 1 })
 
-		a.blocked()
-		b.server.Kill()
-		b.eventually(func() bool { return a.logs.FilterLevelExact(zap.WarnLevel).Len() == 2 })
-		a.requireHeld()
-	})
+	a.blocked()
+	b.server.Kill()
+	b.eventually(func() bool { return a.logs.FilterLevelExact(zap.WarnLevel).Len() == 2 })
+	a.requireHeld()
 }
 
 func TestConfigIsChecked(t *testing.T) {

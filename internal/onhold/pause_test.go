@@ -41,6 +41,7 @@ func TestOperatorWhoResumesAndPausesInMidHoldDecides(t *testing.T) {
 		a := b.running()
 		a.blocked()
 		b.running()
+		b.ticks()
 		i := b.inspector()
 		require.Error(b.t, i.PauseQueue(queues[0]), "asynq says that it is paused already")
 		require.NoError(b.t, i.UnpauseQueue(queues[0]))
@@ -53,12 +54,30 @@ func TestOperatorWhoResumesAndPausesInMidHoldDecides(t *testing.T) {
 	})
 }
 
+func TestOperatorWhoPausesJustBeforeTheEndDecides(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(b *bundle) {
+		a := b.process()
+		a.blocked()
+		// The guard has seen its own pause, and is about to end it.
+		a.rdb.AddHook(beforeQueues{do: func() error {
+			return b.rdb.Set(b.ctx, pauseKey(queues[0]), "1700000000", 0).Err()
+		}})
+		a.run()
+		b.goOn(a)
+		require.True(b.t, b.paused(queues[0]))
+		b.eventually(func() bool { return !b.paused(queues[1]) })
+	})
+}
+
 func TestAnotherRefusedAnswerPausesWhatWasResumed(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(b *bundle) {
 		a := b.running(slowly)
 		late := a.enter()
 		a.blocked()
+		// A look at the hold from before its queues were paused is over.
+		b.ticks()
 		require.NoError(b.t, b.inspector().UnpauseQueue(queues[0]))
 		b.ticks()
 		require.False(b.t, b.paused(queues[0]))
@@ -84,7 +103,7 @@ func TestAnotherProcessPausesWhatACrashLeftRunning(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(b *bundle) {
 		crashed := b.process(slowly)
-		crashed.rdb.AddHook(noQueues{})
+		crashed.rdb.AddHook(noQueues())
 		require.Error(b.t, crashed.enter().Blocked(b.ctx, refused))
 		require.Equal(b.t, onhold.Held, b.read().Phase)
 		require.True(b.t, b.nonePaused())
@@ -100,7 +119,7 @@ func TestAnotherProcessResumesWhatACrashLeftPaused(t *testing.T) {
 		b.good.Store(true)
 		crashed := b.process()
 		crashed.blocked()
-		crashed.rdb.AddHook(noQueues{})
+		crashed.rdb.AddHook(noQueues())
 		stop := crashed.run()
 		crashed.reach(onhold.Trial)
 		b.ticks()

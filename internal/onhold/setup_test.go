@@ -232,22 +232,32 @@ func (twice) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// noQueues is the connection of a process that comes to its end before it
-// could touch asynq's queues.
-type noQueues struct{ redis.Hook }
+// beforeQueues runs before each script that touches asynq's queues. Its error
+// stands for a process that ended before it could.
+type beforeQueues struct {
+	redis.Hook
 
-func (noQueues) DialHook(next redis.DialHook) redis.DialHook { return next }
+	do func() error
+}
 
-func (noQueues) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func noQueues() beforeQueues {
+	return beforeQueues{do: func() error { return errors.New("the process has ended") }}
+}
+
+func (beforeQueues) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (beforeQueues) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
 }
 
-func (noQueues) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (h beforeQueues) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		for _, arg := range cmd.Args() {
 			if s, ok := arg.(string); ok && strings.HasPrefix(s, "asynq:") {
-				cmd.SetErr(errors.New("the process has ended"))
-				return cmd.Err()
+				if err := h.do(); err != nil {
+					cmd.SetErr(err)
+					return err
+				}
 			}
 		}
 		return next(ctx, cmd)
