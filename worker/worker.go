@@ -3,11 +3,14 @@ package worker
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/hibiken/asynq"
 	"go.uber.org/zap"
 
+	"github.com/intercom-dispatch/intercom-dispatch/internal/roster"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
 )
@@ -21,6 +24,7 @@ var queueWeights = map[string]int{task.High: 20, task.Normal: 5, task.Bulk: 1}
 type Worker struct {
 	cfg      Config
 	ledger   *ledger.Ledger
+	roster   *roster.Roster
 	log      *zap.Logger
 	metrics  *metrics
 	gate     gate
@@ -38,12 +42,19 @@ func New(cfg Config) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("worker: %w", err)
 	}
+	r, err := roster.New(roster.Config{
+		Redis: cfg.Redis, Workspace: cfg.Workspace, Log: cfg.Log,
+		Queues: slices.Collect(maps.Keys(queues(cfg.Workspace))),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("worker: %w", err)
+	}
 	m, err := newMetrics(cfg.Metrics)
 	if err != nil {
 		return nil, fmt.Errorf("worker: register metrics: %w", err)
 	}
 	return &Worker{
-		cfg: cfg, ledger: l, metrics: m, now: cfg.Now, stopping: make(chan struct{}),
+		cfg: cfg, ledger: l, roster: r, metrics: m, now: cfg.Now, stopping: make(chan struct{}),
 		log: cfg.Log.With(zap.String("workspace", cfg.Workspace)),
 	}, nil
 }
@@ -54,22 +65,22 @@ func New(cfg Config) (*Worker, error) {
 func (w *Worker) Run(ctx context.Context) error {
 	return task.Serve(ctx, w.cfg.Redis, asynq.Config{
 		Concurrency:     w.cfg.Concurrency,
-		Queues:          w.queues(),
+		Queues:          queues(w.cfg.Workspace),
 		ShutdownTimeout: w.cfg.ShutdownTimeout,
 		IsFailure:       isFailure,
 		RetryDelayFunc: func(_ int, err error, _ *asynq.Task) time.Duration {
 			return retryDelay(w.now, err)
 		},
 		Logger: w.cfg.AsynqLog,
-	}, w, func() { close(w.stopping) })
+	}, w, w.roster, func() { close(w.stopping) })
 }
 
-func (w *Worker) queues() map[string]int {
-	queues := make(map[string]int, len(queueWeights))
+func queues(workspace string) map[string]int {
+	weights := make(map[string]int, len(queueWeights))
 	for priority, weight := range queueWeights {
-		queues[task.Queue(w.cfg.Workspace, priority)] = weight
+		weights[task.Queue(workspace, priority)] = weight
 	}
-	return queues
+	return weights
 }
 
 // lease is how long an attempt counts as under way if nothing is heard of it.
