@@ -17,7 +17,7 @@ import (
 )
 
 // Roster is one member, and its view of the others. ID and Hold are safe for
-// concurrent use; Join, Announce, Run and Leave are called one after the other.
+// concurrent use; Announce, Run and Leave are called one after the other.
 type Roster struct {
 	cfg     Config
 	log     *zap.Logger
@@ -60,7 +60,7 @@ func (r *Roster) Hold(queue, taskID string) (release func()) {
 }
 
 // Announce tells the others that the member is there, and what it has in hand.
-// Before the first task is taken it must have succeeded once; see Join.
+// Before the first task is taken it must have succeeded once.
 func (r *Roster) Announce(ctx context.Context) error {
 	m := Member{
 		Seq: r.seq.Add(1), Host: r.host, PID: os.Getpid(), Started: r.started.UTC(), Hands: r.hands.list(),
@@ -73,28 +73,6 @@ func (r *Roster) Announce(ctx context.Context) error {
 		return fmt.Errorf("announce worker: %w", err)
 	}
 	return nil
-}
-
-// Join announces the member, again and again until Redis takes it, and tells
-// whether it has: false means that ctx ended first.
-func (r *Roster) Join(ctx context.Context) bool {
-	ticker := time.NewTicker(r.cfg.Interval)
-	defer ticker.Stop()
-	for failing := false; ; {
-		err := r.bounded(ctx, r.Announce)
-		if err == nil {
-			return true
-		}
-		if !failing && ctx.Err() == nil {
-			r.log.Warn("the worker cannot be announced", zap.Error(err))
-			failing = true
-		}
-		select {
-		case <-ctx.Done():
-			return false
-		case <-ticker.C:
-		}
-	}
 }
 
 // Leave tells the others that the member is gone. It is for the end, after Run

@@ -67,21 +67,19 @@ func (b *bench) member() *roster.Roster {
 	return r
 }
 
-// run runs a member until the test ends, or until kill is called: then it says
-// no more, as if its process was killed.
-func (b *bench) run(r *roster.Roster) (kill func()) {
+// run runs a member until the test ends. One that is not run, or not any more,
+// is as if its process was killed.
+func (b *bench) run(r *roster.Roster) {
 	ctx, cancel := context.WithCancel(b.t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		r.Run(ctx)
 	}()
-	kill = func() {
+	b.t.Cleanup(func() {
 		cancel()
 		<-done
-	}
-	b.t.Cleanup(kill)
-	return kill
+	})
 }
 
 func (b *bench) state(id string) asynq.TaskState {

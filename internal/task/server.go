@@ -20,9 +20,13 @@ const (
 	delayedCheckInterval = 200 * time.Millisecond
 )
 
-// leaveTimeout bounds the last word to the other workers. Without it they
-// notice by themselves.
-const leaveTimeout = 2 * time.Second
+const (
+	announceInterval = time.Second
+	announceTimeout  = 2 * time.Second
+	// leaveTimeout bounds the last word to the other workers. Without it they
+	// notice by themselves.
+	leaveTimeout = 2 * time.Second
+)
 
 // Serve runs an asynq server until ctx ends, and then lets the tasks under way
 // finish for at most cfg.ShutdownTimeout. stopping, if not nil, is called
@@ -38,7 +42,7 @@ func Serve(
 		cfg.Logger = discard{}
 	}
 	// Before the first task: what a worker has that nobody knows is taken from it.
-	if !r.Join(ctx) {
+	if !announced(ctx, r, cfg.Logger) {
 		if stopping != nil {
 			stopping()
 		}
@@ -59,6 +63,34 @@ func Serve(
 	}
 	srv.Shutdown()
 	return nil
+}
+
+// announced announces the member until Redis takes it, and tells whether it
+// has: false means that ctx ended first.
+func announced(ctx context.Context, r *roster.Roster, log asynq.Logger) bool {
+	ticker := time.NewTicker(announceInterval)
+	defer ticker.Stop()
+	for failing := false; ; {
+		err := announce(ctx, r)
+		if err == nil {
+			return true
+		}
+		if !failing && ctx.Err() == nil {
+			log.Error("waiting for Redis: ", err)
+			failing = true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-ticker.C:
+		}
+	}
+}
+
+func announce(ctx context.Context, r *roster.Roster) error {
+	ctx, cancel := context.WithTimeout(ctx, announceTimeout)
+	defer cancel()
+	return r.Announce(ctx)
 }
 
 // inHand has a task in the member's hands for as long as its handler runs,

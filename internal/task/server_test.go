@@ -44,10 +44,11 @@ func TestServeFinishesTheTasksUnderWayAfterItHasSaidThatItStops(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		done := make(chan error, 1)
+		r := member(t, rdb)
 		go func() {
 			done <- task.Serve(ctx, rdb, asynq.Config{
 				Concurrency: 1, Queues: map[string]int{"q": 1}, ShutdownTimeout: patience,
-			}, handler, member(t, rdb), func() { close(stopping) })
+			}, handler, r, func() { close(stopping) })
 		}()
 		<-begun
 		_, err = client.Enqueue(asynq.NewTask("t", nil), asynq.TaskID("2"), asynq.Queue("q"))
@@ -134,6 +135,7 @@ func TestServeTakesUpDelayedTasksSoon(t *testing.T) {
 		first := true
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
+		r := member(t, rdb)
 		go func() {
 			done <- task.Serve(ctx, rdb, asynq.Config{
 				Concurrency: 1, Queues: map[string]int{"q": 1}, ShutdownTimeout: patience,
@@ -145,7 +147,7 @@ func TestServeTakesUpDelayedTasksSoon(t *testing.T) {
 					return errors.New("again")
 				}
 				return nil
-			}), member(t, rdb), nil)
+			}), r, nil)
 		}()
 		_, err := asynq.NewClientFromRedisClient(rdb).Enqueue(asynq.NewTask("t", nil), asynq.Queue("q"))
 		require.NoError(t, err)
