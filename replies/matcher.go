@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom"
+	"github.com/intercom-dispatch/intercom-dispatch/internal/roster"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/settle"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
@@ -54,6 +55,7 @@ type MatcherConfig struct {
 type Matcher struct {
 	cfg    MatcherConfig
 	ledger *ledger.Ledger
+	roster *roster.Roster
 	log    *zap.Logger
 	counts *prometheus.CounterVec
 	tries  int // unknownTries
@@ -72,8 +74,15 @@ func NewMatcher(cfg MatcherConfig) (*Matcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("replies: %w", err)
 	}
+	r, err := roster.New(roster.Config{
+		Redis: cfg.Redis, Workspace: cfg.Workspace, Log: cfg.Log,
+		Queues: []string{task.NotificationQueue(cfg.Workspace)},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("replies: %w", err)
+	}
 	m := &Matcher{
-		cfg: cfg, ledger: l, log: cfg.Log.With(zap.String("workspace", cfg.Workspace)), tries: unknownTries,
+		cfg: cfg, ledger: l, roster: r, log: cfg.Log.With(zap.String("workspace", cfg.Workspace)), tries: unknownTries,
 		counts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dispatch_notifications_total", Help: "Webhook notifications that were worked off, by what they were.",
 		}, []string{"outcome"}),
@@ -86,7 +95,7 @@ func NewMatcher(cfg MatcherConfig) (*Matcher, error) {
 	return m, nil
 }
 
-// Run matches notifications until ctx ends.
+// Run matches notifications until ctx ends. It may be called once.
 func (m *Matcher) Run(ctx context.Context) error {
 	return task.Serve(ctx, m.cfg.Redis, asynq.Config{
 		Concurrency:     matcherConcurrency,
@@ -95,7 +104,7 @@ func (m *Matcher) Run(ctx context.Context) error {
 		RetryDelayFunc:  retryDelay,
 		IsFailure:       func(err error) bool { return errors.Is(err, errUnknownMessage) },
 		Logger:          m.cfg.AsynqLog,
-	}, m, nil)
+	}, m, m.roster, nil)
 }
 
 // retryDelay gives a message's record a second or two to appear, and Redis

@@ -23,6 +23,9 @@ const (
 	// worthALook is after which time a contact may have answered a message
 	// that opens no conversation by itself.
 	worthALook = 30 * time.Second
+	// maxLate is by how much an attempt may be late that was planned for before
+	// the message is given up.
+	maxLate = 10 * time.Second
 )
 
 // settle decides about an attempt that may have created the message. d.attempt
@@ -54,7 +57,7 @@ func (w *Worker) settle(ctx context.Context, d *delivery) error {
 // attempt is uncertain and holding the message.
 func (w *Worker) givenUp(d *delivery) bool {
 	since := d.attempt.FailingSince
-	return !since.IsZero() && d.attempt.Now.Sub(since) > w.cfg.GiveUpAfter
+	return !since.IsZero() && d.attempt.Now.Sub(since) > w.cfg.GiveUpAfter+maxLate
 }
 
 // believedAt is from when on 'not found' is believed: Intercom's index has

@@ -25,6 +25,7 @@ type workerCommand struct {
 	RequestTimeout time.Duration `env:"DISPATCH_REQUEST_TIMEOUT" default:"30s" placeholder:"DURATION" help:"Limit for one request to Intercom (${default})."`
 	ContactWait    time.Duration `env:"DISPATCH_CONTACT_WAIT" default:"15m" placeholder:"DURATION" help:"How long a contact that Intercom does not know may yet appear (${default})."`
 	GiveUpAfter    time.Duration `env:"DISPATCH_GIVE_UP_AFTER" default:"24h" placeholder:"DURATION" help:"How long a message that Intercom does not take is tried (${default})."`
+	SettleDelay    time.Duration `env:"DISPATCH_SETTLE_DELAY" default:"5m" placeholder:"DURATION" help:"How long a message that may have been created is looked for in Intercom, whose search lags behind, before it counts as not there (${default})."`
 	IfUncertain    string        `env:"DISPATCH_IF_UNCERTAIN" enum:"resend,hold" default:"resend" placeholder:"resend|hold" help:"What happens when an attempt may or may not have created the message (${default})."`
 
 	Webhook bool `help:"Receive webhook notifications in the same process."`
@@ -102,6 +103,11 @@ func (c *workerCommand) check() error {
 		return errors.New("--contact-wait must not be negative; 0 is not to wait")
 	case c.GiveUpAfter <= 0:
 		return errors.New("--give-up-after must be longer than 0")
+	case c.SettleDelay <= 0:
+		return errors.New("--settle-delay must be longer than 0")
+	case c.RecordTTL <= max(c.GiveUpAfter, c.SettleDelay, c.ContactWait):
+		return errors.New("--record-ttl must be longer than --give-up-after, --settle-delay and --contact-wait: " +
+			"the record of a message that still waits would be forgotten, and the message sent again")
 	}
 	return nil
 }
@@ -110,7 +116,7 @@ func (c *workerCommand) worker(conn *connection, client *intercom.Client, log *z
 	return worker.New(worker.Config{
 		Redis: conn.client, Intercom: client, Workspace: c.Workspace,
 		Concurrency: c.Concurrency, RequestTimeout: c.RequestTimeout, ContactWait: &c.ContactWait,
-		GiveUpAfter: c.GiveUpAfter, IfUncertain: ledger.Policy(c.IfUncertain), RecordTTL: c.RecordTTL,
+		GiveUpAfter: c.GiveUpAfter, SettleDelay: c.SettleDelay, IfUncertain: ledger.Policy(c.IfUncertain), RecordTTL: c.RecordTTL,
 		Log: log, AsynqLog: logging.Asynq(log), Metrics: r,
 	})
 }
@@ -120,7 +126,7 @@ func (c *workerCommand) logConfig(log *zap.Logger) {
 		zap.String("version", buildVersion()), zap.String("workspace", c.Workspace),
 		zap.Int("concurrency", c.Concurrency), zap.Duration("request_timeout", c.RequestTimeout),
 		zap.Duration("contact_wait", c.ContactWait), zap.Duration("give_up_after", c.GiveUpAfter),
-		zap.String("if_uncertain", c.IfUncertain), zap.Duration("record_ttl", c.RecordTTL),
+		zap.Duration("settle_delay", c.SettleDelay), zap.String("if_uncertain", c.IfUncertain), zap.Duration("record_ttl", c.RecordTTL),
 		zap.String("intercom_region", c.Region), zap.String("intercom_base_url", c.BaseURL),
 		zap.String("intercom_version", c.Version), zap.Bool("intercom_token_configured", true),
 		zap.String("admin_addr", c.AdminAddr), zap.Bool("webhook", c.Webhook), zap.Bool("monitor", c.Monitor),

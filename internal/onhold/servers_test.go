@@ -11,8 +11,10 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 
 	"github.com/intercom-dispatch/intercom-dispatch/internal/onhold"
+	"github.com/intercom-dispatch/intercom-dispatch/internal/roster"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
 )
 
@@ -60,13 +62,15 @@ func (p *process) serve(f *fakeIntercom) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(p.b.ctx))
 	// Not the guard's connection: asynq's own scripts may not be repeated.
 	rdb := p.b.server.Client(p.b.t)
+	member, err := roster.New(roster.Config{Redis: rdb, Queues: queues, Log: zap.NewNop()})
+	require.NoError(p.b.t, err)
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		_ = task.Serve(ctx, rdb, asynq.Config{
 			Concurrency: concurrency, Queues: map[string]int{queues[0]: 2, queues[1]: 1},
 			IsFailure:      func(error) bool { return false },
 			RetryDelayFunc: func(int, error, *asynq.Task) time.Duration { return time.Second },
-		}, p.deliver(f), nil)
+		}, p.deliver(f), member, nil)
 	})
 	p.b.t.Cleanup(func() {
 		cancel()

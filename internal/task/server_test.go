@@ -8,14 +8,24 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/redistest"
+	"github.com/intercom-dispatch/intercom-dispatch/internal/roster"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
 )
 
 const patience = 20 * time.Second
+
+func member(t *testing.T, rdb redis.UniversalClient) *roster.Roster {
+	t.Helper()
+	r, err := roster.New(roster.Config{Redis: rdb, Queues: []string{"q"}, Log: zap.NewNop()})
+	require.NoError(t, err)
+	return r
+}
 
 func TestServeFinishesTheTasksUnderWayAfterItHasSaidThatItStops(t *testing.T) {
 	t.Parallel()
@@ -34,10 +44,11 @@ func TestServeFinishesTheTasksUnderWayAfterItHasSaidThatItStops(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		done := make(chan error, 1)
+		r := member(t, rdb)
 		go func() {
 			done <- task.Serve(ctx, rdb, asynq.Config{
 				Concurrency: 1, Queues: map[string]int{"q": 1}, ShutdownTimeout: patience,
-			}, handler, func() { close(stopping) })
+			}, handler, r, func() { close(stopping) })
 		}()
 		<-begun
 		_, err = client.Enqueue(asynq.NewTask("t", nil), asynq.TaskID("2"), asynq.Queue("q"))
@@ -124,6 +135,7 @@ func TestServeTakesUpDelayedTasksSoon(t *testing.T) {
 		first := true
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
+		r := member(t, rdb)
 		go func() {
 			done <- task.Serve(ctx, rdb, asynq.Config{
 				Concurrency: 1, Queues: map[string]int{"q": 1}, ShutdownTimeout: patience,
@@ -135,7 +147,7 @@ func TestServeTakesUpDelayedTasksSoon(t *testing.T) {
 					return errors.New("again")
 				}
 				return nil
-			}), nil)
+			}), r, nil)
 		}()
 		_, err := asynq.NewClientFromRedisClient(rdb).Enqueue(asynq.NewTask("t", nil), asynq.Queue("q"))
 		require.NoError(t, err)

@@ -1,0 +1,84 @@
+package roster
+
+import (
+	"strconv"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// The keys of an asynq queue, as in internal/base/base.go of asynq v0.26.0.
+func activeKey(queue string) string       { return "asynq:{" + queue + "}:active" }
+func leaseKey(queue string) string        { return "asynq:{" + queue + "}:lease" }
+func pendingKey(queue string) string      { return "asynq:{" + queue + "}:pending" }
+func taskKey(queue, taskID string) string { return "asynq:{" + queue + "}:t:" + taskID }
+
+// noLease stands for the score of a task that has no entry among the leases.
+const noLease = ""
+
+// leaseText writes a score as the scripts read it. asynq's are Unix seconds.
+func leaseText(score float64) string { return strconv.FormatFloat(score, 'f', -1, 64) }
+
+// removeScript removes a member's field if it is still the one that was seen.
+//
+//	KEYS[1] ledger.WorkersKey
+//	ARGV[1] the member's id
+//	ARGV[2] the field's value
+//
+// Result: 1 if it was removed, else 0.
+var removeScript = redis.NewScript(`
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+return redis.call('HDEL', KEYS[1], ARGV[1])
+`)
+
+// putBackScript makes an active task pending, as the next to be taken, if its
+// lease is still the one that was seen. It does what asynq's requeueCmd does
+// (internal/rdb/rdb.go), which refuses tasks without a lease entry, and writes
+// pending_since as enqueueing does. A task whose message asynq has deleted is
+// removed with what dequeueing has left of its hash: that would refuse its id
+// for ever. Results and locks of unique tasks are untouched. Sent twice it
+// does nothing the second time, because a task that was taken again has
+// another lease.
+//
+//	KEYS[1] asynq:{queue}:active
+//	KEYS[2] asynq:{queue}:lease
+//	KEYS[3] asynq:{queue}:pending
+//	KEYS[4] asynq:{queue}:t:<id>
+//	ARGV[1] the task's id
+//	ARGV[2] score of its lease, empty for none
+//	ARGV[3] now, Unix nanoseconds
+//
+// Result: 1 if it was put back, 2 if it was removed, 0 if neither.
+var putBackScript = redis.NewScript(`
+local lease = redis.call('ZSCORE', KEYS[2], ARGV[1])
+if (lease and tonumber(lease)) ~= (ARGV[2] ~= '' and tonumber(ARGV[2])) then return 0 end
+if redis.call('LREM', KEYS[1], 0, ARGV[1]) == 0 then return 0 end
+redis.call('ZREM', KEYS[2], ARGV[1])
+if redis.call('HEXISTS', KEYS[4], 'msg') == 0 then
+  redis.call('DEL', KEYS[4])
+  return 2
+end
+redis.call('RPUSH', KEYS[3], ARGV[1])
+redis.call('HSET', KEYS[4], 'state', 'pending', 'pending_since', ARGV[3])
+return 1
+`)
+
+// The results of putBackScript.
+const (
+	wasPutBack = 1
+	wasRemoved = 2
+)
+
+// restoreLeaseScript writes the lease entry of an active task that has none.
+// Without one asynq's scripts fail half way when the task ends: they take it
+// from the active ones and write it nowhere else.
+//
+//	KEYS[1] asynq:{queue}:active
+//	KEYS[2] asynq:{queue}:lease
+//	ARGV[1] the task's id
+//	ARGV[2] when the lease ends, Unix seconds
+//
+// Result: 1 if it was written, else 0.
+var restoreLeaseScript = redis.NewScript(`
+if not redis.call('LPOS', KEYS[1], ARGV[1]) then return 0 end
+return redis.call('ZADD', KEYS[2], 'NX', ARGV[2], ARGV[1])
+`)
