@@ -255,7 +255,7 @@ func TestARetryIsNotLostToAWorkerThatIsAboutToEndTheTask(t *testing.T) {
 				require.Eventually(t, func() bool { return b.state("k") == ledger.Waiting }, patience, time.Millisecond)
 				close(finish)
 				require.NoError(t, await(t, retried))
-				await(t, ran)
+				require.NoError(t, await(t, ran))
 			})
 		})
 	}
@@ -272,9 +272,11 @@ func TestARetryTellsThatAWorkerKeepsTheTask(t *testing.T) {
 		<-finish
 		return asynq.SkipRetry
 	})
+	end := sync.OnceFunc(func() { close(finish) })
+	t.Cleanup(end)
 	await(t, failed)
 	require.ErrorIs(t, b.Retry(t.Context(), "k"), enqueue.ErrTaskActive)
-	close(finish)
+	end()
 	require.Eventually(t, func() bool { return b.taskState("k") == asynq.TaskStateArchived }, patience, 5*time.Millisecond)
 	require.NoError(t, b.Retry(t.Context(), "k"), "as the error says")
 	require.Equal(t, ledger.Waiting, b.state("k"))
