@@ -85,10 +85,12 @@ func (s *site) createdOnce(keys ...string) {
 func TestFailedMessagesOutliveAsynqsArchiveAndAreSentOnceMore(t *testing.T) {
 	t.Parallel()
 	const n = 200
-	s := newSite(t, everybody())
+	s := withUnsubscribed(t)
 	w := s.worker()
 	keys := s.refusedMessages(n)
 	require.ElementsMatch(t, keys, s.list("--state", "failed", "--limit", "1000"))
+	s.enqueue(email("unsubscribed", "linus", private))
+	s.awaitState("unsubscribed", "failed")
 	require.Len(t, s.list("--state", "failed", "--code", "parameter_invalid", "--limit", "1000"), n)
 	require.Empty(t, s.list("--state", "failed", "--code", "gave_up"))
 	r := s.finish("message", "list", "--state", "failed")
@@ -160,6 +162,7 @@ func (s *site) heldMessages(keys ...string) {
 		}
 		s.fake.InjectFault(intercomtest.Fault{Contact: key, Cut: cut, Times: 1})
 		s.enqueue(inApp(key, key, key))
+		s.awaitState(key, "held")
 	}
 	s.awaitArchived(len(keys))
 }
