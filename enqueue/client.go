@@ -34,6 +34,7 @@ type Client struct {
 	rdb       redis.UniversalClient
 	ledger    *ledger.Ledger
 	inspector *asynq.Inspector
+	asynq     *asynq.Client
 	composer  *composer
 	workspace string
 	now       func() time.Time
@@ -56,6 +57,7 @@ func New(rdb redis.UniversalClient, cfg Config) (*Client, error) {
 	return &Client{
 		rdb: rdb, ledger: l, workspace: cfg.Workspace, now: cfg.Now,
 		inspector: asynq.NewInspectorFromRedisClient(rdb),
+		asynq:     asynq.NewClientFromRedisClient(rdb),
 		composer:  newComposer(rdb, cfg.Workspace),
 	}, nil
 }

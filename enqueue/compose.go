@@ -81,10 +81,7 @@ func newComposer(rdb redis.UniversalClient, workspace string) *composer {
 
 // compose lets asynq's client enqueue the task into the recorder.
 func (c *composer) compose(ctx context.Context, key string, e *task.Envelope, payload []byte) (*job, error) {
-	opts := []asynq.Option{
-		asynq.TaskID(key), asynq.Queue(task.Queue(c.workspace, e.Priority)),
-		asynq.MaxRetry(task.MaxRetry), asynq.Timeout(task.Timeout),
-	}
+	opts := taskOptions(key, task.Queue(c.workspace, e.Priority))
 	if e.At > 0 {
 		// asynq would cut the time by itself; the worker waits for the rest.
 		opts = append(opts, asynq.ProcessAt(time.UnixMilli(e.At).Truncate(time.Second)))
@@ -104,6 +101,13 @@ func (c *composer) compose(ctx context.Context, key string, e *task.Envelope, pa
 		j.tasks = append(j.tasks, taskKey(task.Queue(c.workspace, p), key))
 	}
 	return j, nil
+}
+
+// taskOptions are the options of every message's task.
+func taskOptions(key, queue string) []asynq.Option {
+	return []asynq.Option{
+		asynq.TaskID(key), asynq.Queue(queue), asynq.MaxRetry(task.MaxRetry), asynq.Timeout(task.Timeout),
+	}
 }
 
 func (c *composer) wrap(source string) [2]*redis.Script {

@@ -34,6 +34,38 @@ func (e *NotCancellableError) Error() string {
 	return fmt.Sprintf("message %q is %s and cannot be cancelled any more", e.Key, e.State)
 }
 
+// ErrNoPayload is returned for a message that cannot be sent once more because
+// neither its record nor asynq has it any more.
+var ErrNoPayload = errors.New("what the message says is not kept any more; enqueue it under another key")
+
+// ErrTaskActive is returned for a message that is open to be sent again, but
+// whose task a worker has not given back. Most likely that worker is about to
+// send it; if it was about to end the task instead, the message stays waiting
+// until it is retried again, which is safe.
+var ErrTaskActive = errors.New("a worker still has its task; if the message stays waiting, retry it again")
+
+// NotRetryableError refuses to send a message once more that was sent or is
+// being sent.
+type NotRetryableError struct {
+	Key   string
+	State ledger.State
+}
+
+func (e *NotRetryableError) Error() string {
+	return fmt.Sprintf("message %q is %s and cannot be retried", e.Key, e.State)
+}
+
+// NotResolvableError refuses a decision about a message in whose state there is
+// nothing to decide.
+type NotResolvableError struct {
+	Key   string
+	State ledger.State
+}
+
+func (e *NotResolvableError) Error() string {
+	return fmt.Sprintf("message %q is %s: there is nothing to decide about it", e.Key, e.State)
+}
+
 // BatchError tells that some requests of a batch were not enqueued. Each has
 // its own error in the results.
 type BatchError struct {

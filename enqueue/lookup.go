@@ -85,12 +85,12 @@ func (c *Client) queued(ctx context.Context, key string) (*queuedTask, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		info, err := c.inspector.GetTaskInfo(task.Queue(c.workspace, p), key)
-		if errors.Is(err, asynq.ErrTaskNotFound) || errors.Is(err, asynq.ErrQueueNotFound) {
+		info, err := c.taskIn(task.Queue(c.workspace, p), key)
+		if errors.Is(err, ErrNotFound) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("look up the task of %q: %w", key, err)
+			return nil, err
 		}
 		e, err := task.Decode(info.Payload)
 		if err != nil {
@@ -99,6 +99,18 @@ func (c *Client) queued(ctx context.Context, key string) (*queuedTask, error) {
 		return &queuedTask{info: info, envelope: e}, nil
 	}
 	return nil, ErrNotFound
+}
+
+// taskIn returns the task of a key in a queue, or ErrNotFound.
+func (c *Client) taskIn(queue, key string) (*asynq.TaskInfo, error) {
+	info, err := c.inspector.GetTaskInfo(queue, key)
+	if errors.Is(err, asynq.ErrTaskNotFound) || errors.Is(err, asynq.ErrQueueNotFound) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up the task of %q: %w", key, err)
+	}
+	return info, nil
 }
 
 // record is the record of a message that has none yet.

@@ -27,7 +27,7 @@ func TestCountLeavesOutWhatHasExpired(t *testing.T) {
 		n, err = b.Count(b.ctx, ledger.Held)
 		require.NoError(b.t, err)
 		require.Zero(b.t, n)
-		_, err = b.Count(b.ctx, ledger.Sent)
+		_, err = b.Count(b.ctx, ledger.Replied)
 		require.ErrorContains(b.t, err, "cannot be counted")
 	})
 }

@@ -27,8 +27,9 @@ func (l *Ledger) Drop(ctx context.Context, r *Record) error {
 
 // Reopen lets a message be sent once more that has failed, is held, uncertain,
 // expired or cancelled: it is Waiting then, with every deadline counted anew,
-// and needs a task. One that may have been created is a possible duplicate
-// from then on. A message that is Waiting stays so. It returns a *FencedError
+// and needs a task. One that is expired, held or uncertain is sent though its
+// time is over. One that may have been created is a possible duplicate from
+// then on. A message that is Waiting stays so. It returns a *FencedError
 // with the state of any other message, and is safe to repeat.
 func (l *Ledger) Reopen(ctx context.Context, r *Record) error {
 	return l.enterOnly(r.Key, Waiting, l.run(ctx, reopenScript, r.message(), nil))

@@ -65,6 +65,24 @@ func TestAReopenedMessageThatHadExpiredDoesNotExpireAgain(t *testing.T) {
 	})
 }
 
+func TestAMessageInDoubtIsResentThoughItsTimeIsOver(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(b *bundle) {
+		over := ledger.BeginOptions{ExpiresAt: time.Now().Add(-time.Hour)}
+		b.uncertain("held")
+		a := b.begin(task("held"), ledger.BeginOptions{ExpiresAt: over.ExpiresAt, Settled: true})
+		require.Equal(b.t, ledger.Held, a.State)
+		b.uncertain("uncertain")
+		for _, key := range []string{"held", "uncertain"} {
+			require.NoError(b.t, b.Reopen(b.ctx, b.lookup(key)))
+			require.Equal(b.t, ledger.Begun, b.begin(task(key), over).Verdict, key)
+		}
+		b.commit(b.begun(task("failed")), ledger.Failed)
+		require.NoError(b.t, b.Reopen(b.ctx, b.lookup("failed")))
+		require.Equal(b.t, ledger.Expired, b.begin(task("failed"), over).State, "nobody has said that it is worth sending late")
+	})
+}
+
 func TestWhatIsSentOrUnderWayIsNotReopenedOrDropped(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(b *bundle) {

@@ -65,7 +65,7 @@ const (
 	fieldBegan        = "b"  // ms: begin of the last attempt
 	fieldUnsettled    = "us" // ms: begin of the first attempt that is not settled
 	fieldUncertainAt  = "ua" // ms: when the last attempt became uncertain
-	fieldNoExpiry     = "nx" // "1": a person had it sent after it had expired
+	fieldNoExpiry     = "nx" // "1": a person had it sent though its time may be over
 	fieldEnqueued     = "e"  // token of the enqueueing that owns the record
 	fieldDigest       = "d"  // digest of the message
 	fieldPriority     = "q"  // priority

@@ -45,7 +45,9 @@ return state or ''
 `)
 
 // reopenScript lets a message be sent once more. Every deadline counts anew,
-// and one that has expired does not expire again.
+// and one that has expired, or is in doubt, does not expire any more: a person
+// has decided to send it late, and what may have been created must not end as
+// expired.
 //
 // Result: the state that stands then.
 var reopenScript = redis.NewScript(prelude + `
@@ -59,7 +61,7 @@ if state ~= 'failed' and state ~= 'held' and state ~= 'uncertain' and state ~= '
 end
 redis.call('HDEL', record, 'cs', 'ct', 'f', 'fs')
 redis.call('HSET', record, 'na', int(now))
-if state == 'expired' then redis.call('HSET', record, 'nx', '1') end
+if state == 'expired' or state == 'held' or state == 'uncertain' then redis.call('HSET', record, 'nx', '1') end
 if redis.call('HEXISTS', record, 'us') == 1 then redis.call('HSET', record, 'pd', '1') end
 enter(state, 'waiting')
 return 'waiting'

@@ -20,8 +20,8 @@ const (
 	breakerWindow = 10 * time.Second
 	// breakerWait is how long nothing is sent before one request probes.
 	breakerWait = 5 * time.Second
-	// breakerPoll is how often those who wait look whether they may go.
-	breakerPoll = 200 * time.Millisecond
+	// poll is how often those who wait look whether they may go.
+	poll = 200 * time.Millisecond
 	// heldWait is how long a task stays away whose workspace is on hold. Its
 	// queue is paused, so it does not come back before the hold is over.
 	heldWait = time.Second
@@ -81,7 +81,7 @@ func (w *Worker) leave(ctx context.Context) (*clearance, error) {
 		}
 		done, err := w.breaker.Allow()
 		if err != nil {
-			if err := w.wait(ctx, breakerPoll); err != nil {
+			if err := w.wait(ctx, poll); err != nil {
 				return nil, err
 			}
 			continue
@@ -91,20 +91,24 @@ func (w *Worker) leave(ctx context.Context) (*clearance, error) {
 			return &clearance{w: w, pass: pass, done: done}, nil
 		}
 		done(errSaysNothing)
-		if err := w.waitForTrial(ctx, err); err != nil {
+		if err := w.afterRefusal(ctx, err); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// waitForTrial keeps a message in hand while another one is tried: given back,
-// it would be taken again at once, as the queues are not paused then.
-func (w *Worker) waitForTrial(ctx context.Context, refused error) error {
+// afterRefusal gives the message of a workspace on hold back. It keeps one in
+// hand while another one is tried, or nothing is known yet: given back, it would
+// be taken again at once, as the queues are not paused then.
+func (w *Worker) afterRefusal(ctx context.Context, refused error) error {
 	held, ok := errors.AsType[*onhold.HeldError](refused)
-	if !ok || held.State.Phase != onhold.Trial {
-		return &snoozeError{until: w.now().Add(heldWait), reason: refused.Error()}
+	switch {
+	case !ok:
+		return w.wait(ctx, poll)
+	case held.State.Phase == onhold.Trial:
+		return w.waitFor(ctx, w.guard.Changed(), heldWait)
 	}
-	return w.waitFor(ctx, w.guard.Changed(), heldWait)
+	return &snoozeError{until: w.now().Add(heldWait), reason: refused.Error()}
 }
 
 // answered says what came of the request.

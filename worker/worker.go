@@ -93,6 +93,8 @@ func (w *Worker) newGuard() (*onhold.Guard, error) {
 // under way, for at most ShutdownTimeout. It may be called once. While Redis
 // does not answer it waits and goes on.
 func (w *Worker) Run(ctx context.Context) error {
+	// Where it fails, messages wait until it is known.
+	_ = w.onHold.Load(ctx)
 	guarding, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var guards errgroup.Group
 	guards.Go(func() error { return w.onHold.Run(guarding) })

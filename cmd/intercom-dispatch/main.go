@@ -39,7 +39,7 @@ type commands struct {
 	Webhook  webhookCommand `cmd:"" help:"Receive Intercom's webhook notifications."`
 	Monitor  monitorCommand `cmd:"" help:"Serve the web UI of the queues."`
 	Enqueue  enqueueCommand `cmd:"" help:"Enqueue messages from a file or standard input, one JSON object a line."`
-	Message  messageCommand `cmd:"" help:"Show what became of messages."`
+	Message  messageCommand `cmd:"" help:"Show what became of messages, retry, cancel and resolve them."`
 	Replies  repliesCommand `cmd:"" help:"Show contacts' replies."`
 	Doctor   doctorCommand  `cmd:"" help:"Check what the program depends on, before going live and when something is wrong. It changes nothing."`
 	FakeInt  fakeCommand    `cmd:"" name:"fake-intercom" help:"Run the fake Intercom as a server."`

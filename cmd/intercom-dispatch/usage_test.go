@@ -69,6 +69,19 @@ func TestWrongUseIsToldInOneLine(t *testing.T) {
 		{"no state", []string{"message", "list"}, nil, []string{"--state"}},
 		{"an unknown state", []string{"message", "list", "--state", "lost"}, nil, []string{`--state "lost"`, "failed", "waiting", "held"}},
 		{"no limit", []string{"message", "list", "--state", "failed", "--limit", "0"}, nil, []string{"--limit must be at least 1"}},
+		{"neither keys nor a state", []string{"message", "retry"}, nil, []string{"give keys", "--state"}},
+		{"keys and a state", []string{"message", "cancel", "k", "--state", "waiting"}, nil, []string{"keys or --state, not both"}},
+		{"a code for a key", []string{"message", "retry", "k", "--code", "c"}, nil, []string{"--code goes with --state"}},
+		{"a limit for a key", []string{"message", "retry", "k", "--limit", "3"}, nil, []string{"--limit goes with --state"}},
+		{"no limit of a bulk", []string{"message", "retry", "--state", "failed", "--limit", "0"}, nil, []string{"--limit must be at least 1"}},
+		{"a state that is not retried", []string{"message", "retry", "--state", "sent"}, nil, []string{`--state "sent"`, "failed", "held", "waiting"}},
+		{"a state that is not cancelled", []string{"message", "cancel", "--state", "held"}, nil, []string{`--state "held"`, "waiting", "resolve --drop"}},
+		{"a state that is not resolved", []string{"message", "resolve", "--drop", "--state", "failed"}, nil, []string{`--state "failed"`, "held uncertain"}},
+		{"no decision", []string{"message", "resolve", "k"}, nil, []string{"--sent ID", "--resend", "--drop"}},
+		{"two decisions", []string{"message", "resolve", "k", "--resend", "--drop"}, nil, []string{"one of --sent ID, --resend and --drop"}},
+		{"an id for two messages", []string{"message", "resolve", "k", "l", "--sent", "1"}, nil, []string{"--sent takes exactly one KEY"}},
+		{"an id for a state", []string{"message", "resolve", "--state", "held", "--sent", "1"}, nil, []string{"--sent takes exactly one KEY"}},
+		{"an empty id", []string{"message", "resolve", "k", "--sent", ""}, nil, []string{"--sent is empty"}},
 		{"a bad duration", []string{"worker", "--contact-wait", "soon"}, nil, []string{"--contact-wait", "soon"}},
 		{"a bad duration in the environment", []string{"worker"}, []string{"DISPATCH_GIVE_UP_AFTER=1 day"}, []string{"DISPATCH_GIVE_UP_AFTER", "1 day"}},
 		{"no duration", []string{"worker", "--intercom-token", "t", "--give-up-after", "0s"}, nil, []string{"--give-up-after must be longer than 0"}},
@@ -162,6 +175,7 @@ func TestEveryCommandHasHelp(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{
 		"", "demo", "dev", "worker", "webhook", "monitor", "enqueue", "message", "message get", "message list",
+		"message retry", "message cancel", "message resolve",
 		"replies", "replies tail", "doctor", "fake-intercom", "version",
 	} {
 		t.Run(command, func(t *testing.T) {

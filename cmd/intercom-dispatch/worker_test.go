@@ -152,11 +152,8 @@ func TestACorrectedTokenFileNeedsNoRestart(t *testing.T) {
 	require.Contains(t, p.logged("the Intercom token was not confirmed; messages will wait")["error"], "401")
 	keys := []string{"one", "two", "three"}
 	s.enqueue(inApp(keys[0], "ada", "Hello"), inApp(keys[1], "ada", "Hello"), inApp(keys[2], "ada", "Hello"))
-	for _, key := range keys {
-		r := s.awaitState(key, "waiting")
-		require.Equal(t, 401, r.LastError.Status)
-		require.NotEmpty(t, r.NextAttemptAt)
-	}
+	held := p.logged("workspace is on hold")
+	require.Equal(t, "unauthorized", held["code"])
 	require.Empty(t, s.fake.Created())
 
 	require.NoError(t, os.WriteFile(path, []byte(siteToken+"\n"), 0o600))
