@@ -49,9 +49,9 @@ type Record struct {
 	UnsettledSince time.Time `json:"-"`
 	// Priority names the queue that the message came through.
 	Priority string `json:"-"`
-	// Payload is the task as it was queued. Failed, held, uncertain and expired
-	// messages keep it for a later retry. A sent one has it only while a copy
-	// of it is still looked for. Lists leave it out.
+	// Payload is the task as it was queued. Messages that are not sent keep it,
+	// for a later retry, from the end of their first attempt on; a sent one has
+	// it only while a copy of it is still looked for. Lists leave it out.
 	Payload []byte `json:"-"`
 }
 

@@ -91,7 +91,7 @@ return {'settled', redis.call('HGET', record, 's')}
 //	ARGV[8]  contact tries
 //	ARGV[9]  failures
 //	ARGV[10] failing since, ms, 0 for not
-//	ARGV[11] the task's payload, kept if the message failed or is uncertain
+//	ARGV[11] the task's payload, kept in case that asynq loses the task
 //
 // Result: {1 if committed, else 0, state}.
 var commitScript = redis.NewScript(prelude + `
@@ -113,7 +113,7 @@ if to == 'uncertain' then
 else
   -- No earlier attempt than this one was unsettled.
   if f[3] and f[3] == f[4] then settled() end
-  if to == 'failed' then redis.call('HSET', record, 'p', ARGV[11]) end
+  redis.call('HSET', record, 'p', ARGV[11])
 end
 enter(state, to)
 return {1, to}

@@ -134,17 +134,23 @@ func (m *Matcher) ProcessTask(ctx context.Context, t *asynq.Task) error {
 }
 
 func (m *Matcher) match(ctx context.Context, log *zap.Logger, c *intercom.Conversation) error {
-	replies := contactReplies(c)
-	if len(replies) == 0 || c.Source.ID == "" {
+	if c.Source.ID == "" {
 		m.counts.WithLabelValues("no_reply").Inc()
 		return nil
 	}
 	record, err := m.ledger.LookupMessage(ctx, string(c.Source.ID))
 	if errors.Is(err, ledger.ErrNotFound) {
+		record, err = m.settle(ctx, log, c)
+	}
+	if errors.Is(err, ledger.ErrNotFound) {
 		return m.unknown(ctx, log, c)
 	}
 	if err != nil {
 		return err
+	}
+	replies := contactReplies(c)
+	if len(replies) == 0 {
+		m.counts.WithLabelValues("no_reply").Inc()
 	}
 	for _, part := range replies {
 		published, err := m.publish(ctx, record, c, part)
