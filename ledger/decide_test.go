@@ -65,6 +65,22 @@ func TestAReopenedMessageThatHadExpiredDoesNotExpireAgain(t *testing.T) {
 	})
 }
 
+func TestWhatMayExistIsHeldWhenItsTimeIsOver(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(b *bundle) {
+		b.uncertain("k")
+		again := b.begin(task("k"), ledger.BeginOptions{Settled: true})
+		require.Equal(b.t, ledger.Begun, again.Verdict)
+		b.commit(again, ledger.Waiting)
+
+		late := ledger.BeginOptions{ExpiresAt: time.Now().Add(-time.Hour)}
+		require.Equal(b.t, ledger.Held, b.begin(task("k"), late).State, "the first attempt may have created it")
+		require.Equal(b.t, []string{"k"}, b.unsettledKeys("c1"))
+		require.NoError(b.t, b.Reopen(b.ctx, b.lookup("k")))
+		require.Equal(b.t, ledger.Begun, b.begin(task("k"), late).Verdict, "a person has decided")
+	})
+}
+
 func TestWhatIsSentOrUnderWayIsNotReopenedOrDropped(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(b *bundle) {

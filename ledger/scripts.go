@@ -104,8 +104,14 @@ local expires = tonumber(ARGV[11])
 if expires > 0 and now >= expires and not f[11] then
   redis.call('HSET', record, 'p', ARGV[12])
   redis.call('HDEL', record, 'na')
-  -- What may have been created has not simply expired: a person has to look.
-  local to = state == 'uncertain' and 'held' or 'expired'
+  -- What may have been created has not simply expired: a person has to look,
+  -- also where a later attempt is known to have failed. Once reopened, it does
+  -- not expire again.
+  local to = 'expired'
+  if redis.call('HEXISTS', record, 'us') == 1 then
+    to = 'held'
+    redis.call('HSET', record, 'nx', '1')
+  end
   enter(state, to)
   return answer('refused', to)
 end
