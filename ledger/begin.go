@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -35,9 +36,13 @@ type BeginOptions struct {
 	Worker string
 	// ExpiresAt is when the message must not be sent any more, zero for never.
 	ExpiresAt time.Time
-	// Settled tells that an uncertain attempt was looked into and the message
-	// may be sent again.
-	Settled bool
+	// Settled is the number of an uncertain attempt that was looked into, after
+	// which the message may be sent again. 0 for none.
+	Settled int
+	// NotInHand is the number of an attempt that its worker, although it is
+	// there, does not have in hand: it counts as one of a worker that is gone.
+	// 0 for none.
+	NotInHand int
 }
 
 // Attempt is Begin's answer. The counts and times are as of its beginning,
@@ -68,6 +73,8 @@ type Attempt struct {
 	UncertainAt    time.Time
 	// MessageID is Intercom's id, if it is known.
 	MessageID string
+	// Worker is the one that has the attempt that the verdict is about.
+	Worker string
 
 	task  Task
 	token string
@@ -85,11 +92,8 @@ func (l *Ledger) Begin(ctx context.Context, t Task, o BeginOptions) (*Attempt, e
 	if err != nil {
 		return nil, err
 	}
-	settled := ""
-	if o.Settled {
-		settled = "1"
-	}
-	args = append(args, a.token, millisArg(o.Lease.Milliseconds()), millisArg(millis(o.ExpiresAt)), t.Payload, settled, o.Worker)
+	args = append(args, a.token, millisArg(o.Lease.Milliseconds()), millisArg(millis(o.ExpiresAt)), t.Payload,
+		numberArg(o.Settled), o.Worker, numberArg(o.NotInHand))
 	res, err := l.run(ctx, beginScript, t.message(), nil, args...).StringSlice()
 	if err != nil {
 		return a, fmt.Errorf("begin %q: %w", t.Key, err)
@@ -106,8 +110,16 @@ func (a *Attempt) Unidentified() bool {
 	return a.Verdict == Refused && a.State == Sent && a.MessageID == "" && !a.UnsettledSince.IsZero()
 }
 
+// numberArg is empty for none: the scripts compare it with a record's number.
+func numberArg(attempt int) string {
+	if attempt == 0 {
+		return ""
+	}
+	return strconv.Itoa(attempt)
+}
+
 func (a *Attempt) read(res []string) error {
-	if len(res) != 12 {
+	if len(res) != 13 {
 		return fmt.Errorf("script returned %d values", len(res))
 	}
 	p := fieldParser{h: map[string]string{
@@ -125,6 +137,6 @@ func (a *Attempt) read(res []string) error {
 	a.Until = p.time(fieldUntil)
 	a.UnsettledSince = p.time(fieldUnsettled)
 	a.UncertainAt = p.time(fieldUncertainAt)
-	a.MessageID = res[11]
+	a.MessageID, a.Worker = res[11], res[12]
 	return p.err
 }

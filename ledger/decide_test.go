@@ -70,7 +70,7 @@ func TestAMessageInDoubtIsResentThoughItsTimeIsOver(t *testing.T) {
 	onEach(t, func(b *bundle) {
 		over := ledger.BeginOptions{ExpiresAt: time.Now().Add(-time.Hour)}
 		b.uncertain("held")
-		a := b.begin(task("held"), ledger.BeginOptions{ExpiresAt: over.ExpiresAt, Settled: true})
+		a := b.begin(task("held"), ledger.BeginOptions{ExpiresAt: over.ExpiresAt, Settled: 1})
 		require.Equal(b.t, ledger.Held, a.State)
 		b.uncertain("uncertain")
 		for _, key := range []string{"held", "uncertain"} {
@@ -80,6 +80,22 @@ func TestAMessageInDoubtIsResentThoughItsTimeIsOver(t *testing.T) {
 		b.commit(b.begun(task("failed")), ledger.Failed)
 		require.NoError(b.t, b.Reopen(b.ctx, b.lookup("failed")))
 		require.Equal(b.t, ledger.Expired, b.begin(task("failed"), over).State, "nobody has said that it is worth sending late")
+	})
+}
+
+func TestWhatMayExistIsHeldWhenItsTimeIsOver(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(b *bundle) {
+		b.uncertain("k")
+		again := b.begin(task("k"), ledger.BeginOptions{Settled: 1})
+		require.Equal(b.t, ledger.Begun, again.Verdict)
+		b.commit(again, ledger.Waiting)
+
+		late := ledger.BeginOptions{ExpiresAt: time.Now().Add(-time.Hour)}
+		require.Equal(b.t, ledger.Held, b.begin(task("k"), late).State, "the first attempt may have created it")
+		require.Equal(b.t, []string{"k"}, b.unsettledKeys("c1"))
+		require.NoError(b.t, b.Reopen(b.ctx, b.lookup("k")))
+		require.Equal(b.t, ledger.Begun, b.begin(task("k"), late).Verdict, "a person has decided")
 	})
 }
 

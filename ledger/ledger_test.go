@@ -182,7 +182,7 @@ func TestSentIsNeverLeft(t *testing.T) {
 	onEach(t, func(b *bundle) {
 		a := b.begun(task("k"))
 		b.sent(a, "19")
-		for _, o := range []ledger.BeginOptions{{}, {Settled: true}} {
+		for _, o := range []ledger.BeginOptions{{}, {Settled: 1}} {
 			again := b.begin(task("k"), o)
 			require.Equal(b.t, ledger.Refused, again.Verdict)
 			require.Equal(b.t, ledger.Sent, again.State)
@@ -293,7 +293,7 @@ func TestAttemptOfADeadWorkerBecomesUncertain(t *testing.T) {
 		require.Equal(b.t, []string{"k"}, b.listed(ledger.Uncertain))
 
 		// Settled: it may be sent again, and is marked for it.
-		third := b.begin(task("k"), ledger.BeginOptions{Settled: true, Lease: time.Minute})
+		third := b.begin(task("k"), ledger.BeginOptions{Settled: 1, Lease: time.Minute})
 		require.Equal(b.t, ledger.Begun, third.Verdict)
 		require.Equal(b.t, 2, third.Number)
 		require.True(b.t, b.lookup("k").PossibleDuplicate)
@@ -345,7 +345,7 @@ func TestHeldIsNotSentAgain(t *testing.T) {
 		require.Equal(b.t, []byte("the task"), r.Payload)
 		require.Equal(b.t, []string{"k"}, b.listed(ledger.Held))
 		require.Empty(b.t, b.listed(ledger.Uncertain))
-		for _, o := range []ledger.BeginOptions{{}, {Settled: true}} {
+		for _, o := range []ledger.BeginOptions{{}, {Settled: 1}} {
 			again := b.begin(task("k"), o)
 			require.Equal(b.t, ledger.Refused, again.Verdict)
 			require.Equal(b.t, ledger.Held, again.State)
@@ -368,7 +368,7 @@ func TestExpiredIsNotSent(t *testing.T) {
 		require.Empty(b.t, b.listed(ledger.Waiting))
 
 		b.commit(b.begun(task("uncertain")), ledger.Uncertain)
-		for _, settled := range []bool{false, true} {
+		for settled := range 2 {
 			a = b.begin(task("uncertain"), ledger.BeginOptions{ExpiresAt: past, Settled: settled})
 		}
 		require.Equal(b.t, ledger.Held, a.State, "it may exist: a person has to look")

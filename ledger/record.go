@@ -64,6 +64,7 @@ const (
 	fieldWorker       = "w"  // worker that has the last attempt
 	fieldBegan        = "b"  // ms: begin of the last attempt
 	fieldUnsettled    = "us" // ms: begin of the first attempt that is not settled
+	fieldFirstDoubt   = "un" // number of that attempt
 	fieldUncertainAt  = "ua" // ms: when the last attempt became uncertain
 	fieldNoExpiry     = "nx" // "1": a person had it sent though its time may be over
 	fieldEnqueued     = "e"  // token of the enqueueing that owns the record

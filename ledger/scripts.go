@@ -33,14 +33,16 @@ end
 -- when such attempts were made, for whoever finds the message in Intercom.
 local function unsettle(payload)
   redis.call('HSET', record, 'ua', int(now), 'p', payload)
-  redis.call('HSETNX', record, 'us', redis.call('HGET', record, 'b') or int(now))
+  local f = redis.call('HMGET', record, 'b', 'a')
+  redis.call('HSETNX', record, 'us', f[1] or int(now))
+  redis.call('HSETNX', record, 'un', f[2] or '0')
   redis.call('SADD', unsettled, id)
   redis.call('PEXPIRE', unsettled, ttl)
 end
 
 -- settled forgets it: what every attempt has done is known.
 local function settled()
-  redis.call('HDEL', record, 'us', 'ua', 'p')
+  redis.call('HDEL', record, 'us', 'un', 'ua', 'p')
   redis.call('SREM', unsettled, id)
 end
 `
@@ -63,19 +65,22 @@ end
 //	            is known of its worker
 //	ARGV[11]    expires at, ms, 0 for never
 //	ARGV[12]    the task's payload, kept if the message has expired
-//	ARGV[13]    '1': an uncertain attempt was settled and may be repeated
+//	ARGV[13]    the number of an uncertain attempt that was settled and may be
+//	            repeated, or empty
 //	ARGV[14]    the worker, a field of KEYS[10], may be empty
+//	ARGV[15]    the number of an attempt that its worker, which is there, does
+//	            not have in hand, or empty
 //
 // Result: {verdict, state, attempts, now, failing since, contact missing
 // since, contact tries, failures, until, unsettled since, uncertain at,
-// message id}, times in ms.
+// message id, worker}, times in ms.
 var beginScript = redis.NewScript(prelude + createFunc + `
 local f = redis.call('HMGET', record, 's', 'a', 't', 'u', 'e', 'fs', 'cs', 'ct', 'f', 'w', 'nx', 'id')
 local state, attempts, owner = f[1], tonumber(f[2] or 0), f[10]
 local function answer(verdict, s)
   local since = redis.call('HMGET', record, 'us', 'ua')
   return {verdict, s, int(attempts), int(now), f[6] or '0', f[7] or '0', f[8] or '0', f[9] or '0', f[4] or '0',
-    since[1] or '0', since[2] or '0', f[12] or ''}
+    since[1] or '0', since[2] or '0', f[12] or '', owner or ''}
 end
 
 if state == 'sending' and f[3] == ARGV[9] then return answer('begun', state) end
@@ -85,7 +90,7 @@ if state == 'cancelled' or state == 'held' or state == 'expired' then return ans
 if state == 'sending' then
   -- A worker that is there holds on to its attempt, however long Redis was
   -- away. Of others the lease decides.
-  local there = owner and redis.call('HEXISTS', workers, owner) == 1
+  local there = owner and f[2] ~= ARGV[15] and redis.call('HEXISTS', workers, owner) == 1
   if there or (not owner and now < tonumber(f[4])) then return answer('busy', state) end
   redis.call('HSET', record, 'er', '{"code":"worker_lost","message":"the worker ended in mid-request"}')
   -- A message that kills its workers must come to an end as well.
@@ -97,15 +102,21 @@ if state == 'sending' then
   enter('sending', 'uncertain')
   return answer('uncertain', 'uncertain')
 end
-if state == 'uncertain' and ARGV[13] ~= '1' then return answer('uncertain', state) end
+if state == 'uncertain' and ARGV[13] ~= f[2] then return answer('uncertain', state) end
 
 if not state then create() end
 local expires = tonumber(ARGV[11])
 if expires > 0 and now >= expires and not f[11] then
   redis.call('HSET', record, 'p', ARGV[12])
   redis.call('HDEL', record, 'na')
-  -- What may have been created has not simply expired: a person has to look.
-  local to = state == 'uncertain' and 'held' or 'expired'
+  -- What may have been created has not simply expired: a person has to look,
+  -- also where a later attempt is known to have failed. Once reopened, it does
+  -- not expire again.
+  local to = 'expired'
+  if redis.call('HEXISTS', record, 'us') == 1 then
+    to = 'held'
+    redis.call('HSET', record, 'nx', '1')
+  end
   enter(state, to)
   return answer('refused', to)
 end

@@ -95,7 +95,7 @@ return {'settled', redis.call('HGET', record, 's')}
 //
 // Result: {1 if committed, else 0, state}.
 var commitScript = redis.NewScript(prelude + `
-local f = redis.call('HMGET', record, 's', 't', 'us', 'b')
+local f = redis.call('HMGET', record, 's', 't', 'un', 'a')
 local state, to = f[1], ARGV[4]
 if f[2] ~= ARGV[3] then return {0, state or ''} end
 if state == to then return {1, state} end

@@ -127,7 +127,7 @@ func TestACopyOfAMessageThatWasSentAgainIsStillFound(t *testing.T) {
 	onEach(t, func(b *bundle) {
 		first := b.begun(task("k"))
 		b.commit(first, ledger.Uncertain)
-		second := b.begin(task("k"), ledger.BeginOptions{Settled: true})
+		second := b.begin(task("k"), ledger.BeginOptions{Settled: 1})
 		require.Equal(b.t, ledger.Begun, second.Verdict)
 		require.Equal(b.t, []byte("the task"), b.lookup("k").Payload)
 		b.sent(second, "20")
@@ -148,7 +148,7 @@ func TestAFoundMessageOvertakesTheNextAttempt(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(b *bundle) {
 		b.commit(b.begun(task("k")), ledger.Uncertain)
-		second := b.begin(task("k"), ledger.BeginOptions{Settled: true})
+		second := b.begin(task("k"), ledger.BeginOptions{Settled: 1})
 		require.NoError(b.t, b.Settle(b.ctx, b.lookup("k"), ledger.Found{MessageID: "19"}))
 		require.Equal(b.t, ledger.Sent, b.lookup("k").State)
 		b.requireFenced(b.Commit(b.ctx, second, ledger.Outcome{State: ledger.Failed}), ledger.Sent)
@@ -217,5 +217,43 @@ func TestLookAgainShowsTheNextLook(t *testing.T) {
 		require.NoError(b.t, b.Hold(b.ctx, a))
 		b.requireFenced(b.LookAgain(b.ctx, a, at.Add(time.Minute)), ledger.Held)
 		require.Zero(b.t, b.lookup("k").NextAttemptAt)
+	})
+}
+
+func TestSettlingAnAttemptAllowsNoneAfterIt(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(b *bundle) {
+		b.commit(b.begun(task("k")), ledger.Uncertain)
+		b.commit(b.begin(task("k"), ledger.BeginOptions{Settled: 1}), ledger.Uncertain)
+		late := b.begin(task("k"), ledger.BeginOptions{Settled: 1})
+		require.Equal(b.t, ledger.Unsettled, late.Verdict, "nobody has looked for the second one")
+		require.Equal(b.t, 2, late.Number)
+	})
+}
+
+func TestAnAttemptThatItsWorkerDoesNotHaveInHandIsLost(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(b *bundle) {
+		b.there("w1")
+		b.begin(task("k"), ledger.BeginOptions{Worker: "w1"})
+		busy := b.begin(task("k"), ledger.BeginOptions{Worker: "w2"})
+		require.Equal(b.t, ledger.Busy, busy.Verdict)
+		require.Equal(b.t, "w1", busy.Worker)
+		require.Equal(b.t, ledger.Busy, b.begin(task("k"), ledger.BeginOptions{Worker: "w2", NotInHand: 2}).Verdict)
+		require.Equal(b.t, ledger.Unsettled, b.begin(task("k"), ledger.BeginOptions{Worker: "w2", NotInHand: 1}).Verdict)
+	})
+}
+
+// TestAClockThatStepsBackDoesNotForgetADoubt has two attempts begin in the same
+// millisecond.
+func TestAClockThatStepsBackDoesNotForgetADoubt(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(b *bundle) {
+		b.commit(b.begun(task("k")), ledger.Uncertain)
+		again := b.begin(task("k"), ledger.BeginOptions{Settled: 1})
+		record := ledger.RecordKey("main", "k")
+		require.NoError(b.t, b.rdb.HSet(b.ctx, record, "us", b.rdb.HGet(b.ctx, record, "b").Val()).Err())
+		b.commit(again, ledger.Waiting)
+		require.Equal(b.t, []string{"k"}, b.unsettledKeys("c1"), "the first attempt may still have created it")
 	})
 }

@@ -120,7 +120,7 @@ func TestAReplyToTheCopyOfAMessageThatWasSentAgainIsMatched(t *testing.T) {
 		a := m.uncertain("k", text(1))
 		first := m.exists(text(1))
 		e := &task.Envelope{Token: "Tk", Digest: "d", Message: text(1)}
-		again, err := m.ledger.Begin(t.Context(), e.LedgerTask("k", nil), ledger.BeginOptions{Lease: time.Minute, Settled: true})
+		again, err := m.ledger.Begin(t.Context(), e.LedgerTask("k", nil), ledger.BeginOptions{Lease: time.Minute, Settled: 1})
 		require.NoError(t, err)
 		require.Equal(t, a.Number+1, again.Number)
 		second := m.exists(text(1))

@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
 )
 
@@ -21,9 +22,15 @@ const (
 // begin writes to the ledger that an attempt is about to be made, before its
 // request leaves.
 func (w *Worker) begin(ctx context.Context, d *delivery) error {
-	a, err := w.beginAttempt(ctx, d, false)
+	a, err := w.beginAttempt(ctx, d, ledger.BeginOptions{})
 	if err != nil {
 		return err
+	}
+	if a.Verdict == ledger.Busy && w.nobodyHas(ctx, d, a) {
+		w.log.Warn("found an attempt that no worker has in hand", zap.String("key", d.task.Key), zap.Int("attempt", a.Number))
+		if a, err = w.beginAttempt(ctx, d, ledger.BeginOptions{NotInHand: a.Number}); err != nil {
+			return err
+		}
 	}
 	switch {
 	case a.Verdict == ledger.Unsettled:
@@ -37,8 +44,23 @@ func (w *Worker) begin(ctx context.Context, d *delivery) error {
 	return w.afterBegin(d, a)
 }
 
-func (w *Worker) beginAttempt(ctx context.Context, d *delivery, settled bool) (*ledger.Attempt, error) {
-	opts := ledger.BeginOptions{Lease: w.lease(), Settled: settled, Worker: w.roster.ID()}
+// nobodyHas tells whether an attempt has lost its worker although that one is
+// there, as where Redis got its begin only after the worker had given it up. The
+// lease is far longer than a worker takes to say what it has in hand.
+func (w *Worker) nobodyHas(ctx context.Context, d *delivery, a *ledger.Attempt) bool {
+	if a.Worker == "" || a.Now.Before(a.Until) {
+		return false
+	}
+	inHand, err := w.roster.InHand(ctx, a.Worker, task.Queue(w.cfg.Workspace, d.task.Priority), d.task.Key)
+	if err != nil {
+		w.log.Warn("cannot tell who has the message in hand", zap.String("key", d.task.Key), zap.Error(err))
+		return false
+	}
+	return !inHand
+}
+
+func (w *Worker) beginAttempt(ctx context.Context, d *delivery, opts ledger.BeginOptions) (*ledger.Attempt, error) {
+	opts.Lease, opts.Worker = w.lease(), w.roster.ID()
 	if d.envelope.ExpiresAt > 0 {
 		opts.ExpiresAt = time.UnixMilli(d.envelope.ExpiresAt)
 	}
@@ -47,7 +69,7 @@ func (w *Worker) beginAttempt(ctx context.Context, d *delivery, settled bool) (*
 		return a, nil
 	}
 	w.metrics.ledgerErrors.Inc()
-	if a != nil && !settled {
+	if a != nil {
 		w.abandon(ctx, d, a)
 	}
 	return nil, fmt.Errorf("nothing was sent: %w", err)

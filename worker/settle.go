@@ -199,7 +199,7 @@ func (w *Worker) firstLook() time.Duration {
 
 // resend begins another attempt, after one that may have created the message.
 func (w *Worker) resend(ctx context.Context, d *delivery) error {
-	a, err := w.beginAttempt(ctx, d, true)
+	a, err := w.beginAttempt(ctx, d, ledger.BeginOptions{Settled: d.attempt.Number})
 	if err != nil {
 		return err
 	}

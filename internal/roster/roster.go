@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"maps"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -115,37 +113,4 @@ func (r *Roster) Run(ctx context.Context) {
 		}
 		failing = err != nil
 	}
-}
-
-// hands counts what is in hand.
-type hands struct {
-	mu     sync.Mutex
-	counts map[string]int
-}
-
-func (h *hands) take(name string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.counts[name]++
-}
-
-func (h *hands) drop(name string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.counts[name]--; h.counts[name] == 0 {
-		delete(h.counts, name)
-	}
-}
-
-func (h *hands) has(name string) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.counts[name] > 0
-}
-
-// list is never nil, which would be written as null.
-func (h *hands) list() []string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return slices.AppendSeq(make([]string, 0, len(h.counts)), maps.Keys(h.counts))
 }
