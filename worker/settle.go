@@ -35,8 +35,7 @@ func (w *Worker) settle(ctx context.Context, d *delivery) error {
 	if found != nil {
 		return w.settled(ctx, d, *found)
 	}
-	var snooze *snoozeError
-	if errors.As(err, &snooze) {
+	if _, ok := errors.AsType[*snoozeError](err); ok {
 		return err // No request may leave now.
 	}
 	switch {
@@ -244,8 +243,7 @@ func (w *Worker) identify(ctx context.Context, d *delivery) error {
 			zap.String("key", d.task.Key), zap.String("state", string(ledger.Sent)))
 		return errDone
 	}
-	var snooze *snoozeError
-	if errors.As(err, &snooze) {
+	if _, ok := errors.AsType[*snoozeError](err); ok {
 		return err
 	}
 	return w.lookAgain(ctx, d, err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/intercom-dispatch/intercom-dispatch/internal/admin"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/monitor"
+	"github.com/intercom-dispatch/intercom-dispatch/internal/onhold"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/redisconn"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/stack"
 	"github.com/intercom-dispatch/intercom-dispatch/worker"
@@ -29,13 +30,27 @@ type adminParts struct {
 	ui       http.Handler // nil for none
 	registry *prometheus.Registry
 	redis    redis.UniversalClient
+	checks   []admin.Check // besides Redis
 	log      *zap.Logger
+}
+
+// workspaceCheck fails while the workspace is on hold, and says why.
+func workspaceCheck(rdb redis.UniversalClient, workspace string) admin.Check {
+	return admin.Check{Name: "workspace", Run: func(ctx context.Context) error {
+		s, err := onhold.Read(ctx, rdb, workspace)
+		if err == nil && s.OnHold() {
+			err = &onhold.HeldError{State: s}
+		}
+		return err
+	}}
 }
 
 // open binds the admin address and returns what serves it until its context
 // ends, with the web UI if ui is set.
-func (o *adminOptions) open(ctx context.Context, conn *connection, workspace string, ui bool, r *prometheus.Registry, log *zap.Logger) (part, error) {
-	parts := adminParts{registry: r, redis: conn.client, log: log}
+func (o *adminOptions) open(
+	ctx context.Context, conn *connection, workspace string, ui bool, r *prometheus.Registry, log *zap.Logger, checks ...admin.Check,
+) (part, error) {
+	parts := adminParts{registry: r, redis: conn.client, checks: checks, log: log}
 	if err := r.Register(worker.NewQueueMetrics(conn.client, workspace)); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
@@ -63,10 +78,10 @@ func (o *adminOptions) open(ctx context.Context, conn *connection, workspace str
 // listenAdmin binds the admin address.
 func listenAdmin(ctx context.Context, addr string, parts adminParts) (*admin.Server, error) {
 	s, err := admin.Listen(ctx, addr, admin.Config{
-		Checks: []admin.Check{{
+		Checks: append([]admin.Check{{
 			Name: "redis",
 			Run:  func(ctx context.Context) error { return parts.redis.Ping(ctx).Err() },
-		}},
+		}}, parts.checks...),
 		Metrics: parts.registry,
 		Root:    parts.ui,
 		Log:     parts.log,

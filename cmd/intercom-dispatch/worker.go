@@ -79,7 +79,8 @@ func (c *workerCommand) Run(ctx context.Context, p *program) error {
 		}
 		parts = append(parts, receive)
 	}
-	admin, err := c.adminOptions.open(ctx, conn, c.Workspace, c.Monitor, registry, log)
+	admin, err := c.adminOptions.open(ctx, conn, c.Workspace, c.Monitor, registry, log,
+		workspaceCheck(conn.client, c.Workspace))
 	if err != nil {
 		return err
 	}

@@ -155,6 +155,10 @@ func TestACorrectedTokenFileNeedsNoRestart(t *testing.T) {
 	held := p.logged("workspace is on hold")
 	require.Equal(t, "unauthorized", held["code"])
 	require.Empty(t, s.fake.Created())
+	status, body := fetch(t, http.MethodGet, p.adminURL()+"/readyz", "")
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.Contains(t, body, "Intercom refuses the access token")
+	require.Contains(t, s.finish("doctor").stdout, "Intercom refuses the access token")
 
 	require.NoError(t, os.WriteFile(path, []byte(siteToken+"\n"), 0o600))
 	require.Len(t, s.awaitCreated(len(keys), patience), len(keys))
@@ -162,6 +166,9 @@ func TestACorrectedTokenFileNeedsNoRestart(t *testing.T) {
 		s.awaitState(key, "sent")
 	}
 	require.Len(t, s.fake.Created(), len(keys))
+	p.logged("workspace goes on")
+	status, _ = fetch(t, http.MethodGet, p.adminURL()+"/readyz", "")
+	require.Equal(t, http.StatusOK, status)
 	require.NotContains(t, p.stderr.String(), private)
 	require.NotContains(t, p.stderr.String(), siteToken)
 	p.interrupt()

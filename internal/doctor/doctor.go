@@ -102,6 +102,8 @@ type examination struct {
 	reached bool
 	// intercomClock is nil where no answer of Intercom told its time.
 	intercomClock *skew
+	// onHold tells whether the workspace is on hold, which pauses its queues.
+	onHold bool
 }
 
 // check is one of the checks.
@@ -122,6 +124,8 @@ func (e *examination) checks() []check {
 		{"redis_replicas", true, e.replicas},
 		{"intercom", false, e.intercom},
 		{"clock", false, e.clock},
+		{"workers", true, e.workers},
+		{"hold", true, e.hold},
 		{"queues", true, e.queues},
 		{"messages", true, e.messages},
 		{"webhook", false, e.webhook},

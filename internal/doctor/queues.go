@@ -60,6 +60,8 @@ func (e *examination) queue(name string, q *asynq.QueueInfo) finding {
 	found := fmt.Sprintf("%s: %d pending, %d active, %d scheduled, %d retry, %d archived",
 		name, q.Pending, q.Active, q.Scheduled, q.Retry, q.Archived)
 	switch {
+	case q.Paused && e.onHold:
+		return warn(found+", PAUSED", "It goes on when the workspace is not on hold any more, unless somebody has paused it besides.")
 	case q.Paused:
 		return warn(found+", PAUSED", fmt.Sprintf("Nothing of the queue %s is worked on: resume it in the web UI (intercom-dispatch monitor).", name))
 	case q.Pending > 0 && q.Latency > slowQueue:

@@ -20,7 +20,7 @@ const patience = 30 * time.Second
 
 // checks are the checks in their order.
 var checks = []string{
-	"redis", "redis_persistence", "redis_eviction", "redis_replicas", "intercom", "clock", "queues", "messages", "webhook",
+	"redis", "redis_persistence", "redis_eviction", "redis_replicas", "intercom", "clock", "workers", "hold", "queues", "messages", "webhook",
 }
 
 // examine makes all checks and returns their results by name.
