@@ -71,6 +71,8 @@ type Attempt struct {
 
 	task  Task
 	token string
+	// settled is "1" for an attempt that repeats an uncertain one, else empty.
+	settled string
 }
 
 // Begin writes that an attempt to send the message is about to be made, and
@@ -85,11 +87,10 @@ func (l *Ledger) Begin(ctx context.Context, t Task, o BeginOptions) (*Attempt, e
 	if err != nil {
 		return nil, err
 	}
-	settled := ""
 	if o.Settled {
-		settled = "1"
+		a.settled = "1"
 	}
-	args = append(args, a.token, millisArg(o.Lease.Milliseconds()), millisArg(millis(o.ExpiresAt)), t.Payload, settled, o.Worker)
+	args = append(args, a.token, millisArg(o.Lease.Milliseconds()), millisArg(millis(o.ExpiresAt)), t.Payload, a.settled, o.Worker)
 	res, err := l.run(ctx, beginScript, t.message(), nil, args...).StringSlice()
 	if err != nil {
 		return a, fmt.Errorf("begin %q: %w", t.Key, err)

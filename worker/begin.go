@@ -47,7 +47,7 @@ func (w *Worker) beginAttempt(ctx context.Context, d *delivery, settled bool) (*
 		return a, nil
 	}
 	w.metrics.ledgerErrors.Inc()
-	if a != nil && !settled {
+	if a != nil {
 		w.abandon(ctx, d, a)
 	}
 	return nil, fmt.Errorf("nothing was sent: %w", err)
