@@ -78,6 +78,9 @@ type Attempt struct {
 
 	task  Task
 	token string
+	// settled is the number of the uncertain attempt that this one repeats, or
+	// empty.
+	settled string
 }
 
 // Begin writes that an attempt to send the message is about to be made, and
@@ -92,8 +95,9 @@ func (l *Ledger) Begin(ctx context.Context, t Task, o BeginOptions) (*Attempt, e
 	if err != nil {
 		return nil, err
 	}
+	a.settled = numberArg(o.Settled)
 	args = append(args, a.token, millisArg(o.Lease.Milliseconds()), millisArg(millis(o.ExpiresAt)), t.Payload,
-		numberArg(o.Settled), o.Worker, numberArg(o.NotInHand))
+		a.settled, o.Worker, numberArg(o.NotInHand))
 	res, err := l.run(ctx, beginScript, t.message(), nil, args...).StringSlice()
 	if err != nil {
 		return a, fmt.Errorf("begin %q: %w", t.Key, err)

@@ -87,11 +87,11 @@ func (l *Ledger) Commit(ctx context.Context, a *Attempt, o Outcome) error {
 }
 
 // Abandon takes back an attempt whose Begin got no answer, and for which
-// nothing was sent: the message is Waiting again, where it would otherwise
-// count as under way, and then as uncertain. An attempt that was not begun is
-// left alone. It is safe to repeat.
+// nothing was sent: the message is Waiting again, or Uncertain if it was begun
+// with Settled, where it would otherwise count as under way. An attempt that was
+// not begun is left alone. It is safe to repeat.
 func (l *Ledger) Abandon(ctx context.Context, a *Attempt) error {
-	if err := l.run(ctx, abandonScript, a.task.message(), nil, a.token).Err(); err != nil {
+	if err := l.run(ctx, abandonScript, a.task.message(), nil, a.token, a.settled).Err(); err != nil {
 		return fmt.Errorf("abandon the attempt at %q: %w", a.task.Key, err)
 	}
 	return nil

@@ -449,6 +449,31 @@ func TestAttemptWhoseBeginGotNoAnswerCanBeAbandoned(t *testing.T) {
 	})
 }
 
+func TestAbandoningARepeatedAttemptLeavesTheDoubt(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(b *bundle) {
+		first := b.begun(task("k"))
+		require.NoError(b.t, b.Commit(b.ctx, first, ledger.Outcome{State: ledger.Uncertain}))
+		lost := new(bool)
+		b.rdb.AddHook(deaf{now: lost})
+		*lost = true
+		a, err := b.Begin(b.ctx, task("k"), ledger.BeginOptions{Lease: time.Minute, Settled: 1})
+		*lost = false
+		require.ErrorIs(b.t, err, io.ErrUnexpectedEOF)
+		require.Equal(b.t, ledger.Sending, b.lookup("k").State)
+
+		require.NoError(b.t, b.Abandon(b.ctx, a))
+		require.Equal(b.t, ledger.Uncertain, b.lookup("k").State)
+		again := b.begin(task("k"), ledger.BeginOptions{Lease: time.Minute})
+		require.Equal(b.t, ledger.Unsettled, again.Verdict)
+		require.WithinDuration(b.t, first.Now, again.UnsettledSince, time.Second)
+		require.NoError(b.t, b.Abandon(b.ctx, a), "a repeat changes nothing")
+		again = b.begin(task("k"), ledger.BeginOptions{Lease: time.Minute, Settled: 2})
+		require.Equal(b.t, ledger.Begun, again.Verdict)
+		require.True(b.t, b.lookup("k").PossibleDuplicate)
+	})
+}
+
 func TestSentWithoutIDIsSent(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(b *bundle) {

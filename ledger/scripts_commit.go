@@ -119,17 +119,18 @@ enter(state, to)
 return {1, to}
 `)
 
-// abandonScript leaves Sending for Waiting where nothing was sent. All counts
-// stay.
+// abandonScript leaves Sending where nothing was sent: for Waiting, or for
+// Uncertain if an attempt before may have created the message. All counts stay.
 //
 //	ARGV[3] token of the attempt
+//	ARGV[4] the number of the uncertain attempt that it was to repeat, or empty
 //
 // Result: 1 if the attempt was under way, else 0.
 var abandonScript = redis.NewScript(prelude + `
 local f = redis.call('HMGET', record, 's', 't')
 if f[1] ~= 'sending' or f[2] ~= ARGV[3] then return 0 end
 redis.call('HDEL', record, 'w')
-enter('sending', 'waiting')
+enter('sending', ARGV[4] ~= '' and 'uncertain' or 'waiting')
 return 1
 `)
 

@@ -43,17 +43,24 @@ func (w *Worker) commit(ctx context.Context, d *delivery) error {
 // after a failover to a replica that lagged behind. Without a record the
 // message would be sent again, whatever this attempt may have done.
 func (w *Worker) rewrite(ctx context.Context, d *delivery, next ledger.Outcome) error {
-	begun := false
+	var begun, unanswered *ledger.Attempt
 	return w.persist(ctx, d, func(ctx context.Context) error {
-		if !begun {
-			a, err := w.ledger.Begin(ctx, d.task, ledger.BeginOptions{Lease: w.lease()})
+		if unanswered != nil {
+			if err := w.ledger.Abandon(ctx, unanswered); err != nil {
+				return err
+			}
+			unanswered = nil
+		}
+		if begun == nil {
+			a, err := w.ledger.Begin(ctx, d.task, ledger.BeginOptions{Lease: w.lease(), Worker: w.roster.ID()})
 			if err != nil {
+				unanswered = a
 				return err
 			}
 			if a.Verdict != ledger.Begun {
 				return &ledger.FencedError{State: a.State}
 			}
-			d.attempt, begun = a, true
+			begun, d.attempt = a, a
 		}
 		return w.ledger.Commit(ctx, d.attempt, next)
 	})
