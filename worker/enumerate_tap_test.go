@@ -283,7 +283,7 @@ func asynqScript(keys []string) string {
 }
 
 // ledgerScript tells the ledger's scripts apart by how many keys and arguments
-// they have; commandsOf in the test makes sure that all are known.
+// they have. One that is not known here would be counted under its numbers.
 func ledgerScript(keys int, args []any) string {
 	switch [2]int{keys, len(args)} {
 	case [2]int{10, 14}:
