@@ -162,7 +162,10 @@ func fate(n int) (end asynq.TaskState, runs int64) {
 func TestTasksInOrdinaryStatesAreLeftAloneUnderLoad(t *testing.T) {
 	t.Parallel()
 	redistest.EachAndCluster(t, func(t *testing.T, server *redistest.Server) {
-		const tasks = 3000
+		tasks := 3000
+		if !server.Real() {
+			tasks = 300 // Miniredis sorts all keys for each SCAN.
+		}
 		l := &load{t: t, rdb: server.Client(t), runs: make([]atomic.Int64, tasks)}
 		for i := range l.runs {
 			l.enqueue(i)
