@@ -206,12 +206,12 @@ type load struct {
 func (l *load) enqueue(n int) {
 	l.t.Helper()
 	opts := []asynq.Option{asynq.TaskID(strconv.Itoa(n)), asynq.Queue("q")}
-	switch end, _ := fate(n); end {
-	case asynq.TaskStateScheduled:
+	end, _ := fate(n)
+	if end == asynq.TaskStateScheduled {
 		opts = append(opts, asynq.ProcessIn(time.Hour))
-	case asynq.TaskStateCompleted:
+	}
+	if end == asynq.TaskStateCompleted {
 		opts = append(opts, asynq.Retention(time.Hour))
-	default:
 	}
 	_, err := asynq.NewClientFromRedisClient(l.rdb).Enqueue(asynq.NewTask("t", nil), opts...)
 	require.NoError(l.t, err)
