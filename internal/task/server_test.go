@@ -166,16 +166,31 @@ type server struct {
 	t      *testing.T
 	roster *roster.Roster
 	cut    atomic.Bool
+	waits  complaints
 	end    context.CancelFunc
 	done   chan error
 }
+
+// complaints is a log of which only that there are errors is kept.
+type complaints chan struct{}
+
+func (c complaints) Error(...any) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+func (complaints) Debug(...any) {}
+func (complaints) Info(...any)  {}
+func (complaints) Warn(...any)  {}
+func (complaints) Fatal(...any) {}
 
 var errCut = errors.New("the connection is cut")
 
 func serve(t *testing.T, s *redistest.Server, h asynq.HandlerFunc) *server {
 	t.Helper()
 	rdb := s.Client(t)
-	v := &server{t: t, roster: member(t, rdb), done: make(chan error, 1)}
+	v := &server{t: t, roster: member(t, rdb), waits: make(complaints, 100), done: make(chan error, 1)}
 	rdb.AddHook(cutter{&v.cut})
 	var ctx context.Context
 	ctx, v.end = context.WithCancel(context.WithoutCancel(t.Context()))
@@ -183,6 +198,7 @@ func serve(t *testing.T, s *redistest.Server, h asynq.HandlerFunc) *server {
 		v.done <- task.Serve(ctx, rdb, asynq.Config{
 			Concurrency: 5, Queues: map[string]int{"q": 1}, ShutdownTimeout: time.Second,
 			RetryDelayFunc: func(int, error, *asynq.Task) time.Duration { return 0 },
+			Logger:         v.waits,
 		}, h, v.roster, nil)
 	}()
 	t.Cleanup(func() {
@@ -299,13 +315,18 @@ func TestServeWaitsForRedisAtItsStart(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		s.Kill()
 		ran := make(chan struct{}, 1)
-		serve(t, s, func(context.Context, *asynq.Task) error {
+		patient := serve(t, s, func(context.Context, *asynq.Task) error {
 			ran <- struct{}{}
 			return nil
 		})
 		impatient := serve(t, s, func(context.Context, *asynq.Task) error { return nil })
 		impatient.end()
 		impatient.wait()
+		select {
+		case <-patient.waits:
+		case <-time.After(patience):
+			t.Fatal("it does not say that it waits")
+		}
 		s.Restart()
 		enqueue(t, s.Client(t), "1")
 		select {
