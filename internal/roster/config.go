@@ -13,8 +13,9 @@ import (
 
 // The defaults of Config.
 const (
-	DefaultInterval  = time.Second
-	DefaultDeadAfter = 8 * time.Second
+	DefaultInterval   = time.Second
+	DefaultDeadAfter  = 8 * time.Second
+	DefaultSweepEvery = 5 * time.Minute
 )
 
 // maxGap is how many intervals may lie between two observations without the
@@ -40,6 +41,9 @@ type Config struct {
 	// DeadAfter is how long nothing is heard of a member until it counts as
 	// gone; 8 s if zero. It must be more than 3 intervals.
 	DeadAfter time.Duration
+	// SweepEvery is how often one of the members looks for tasks that asynq has
+	// in none of its lists; 5 min if zero.
+	SweepEvery time.Duration
 	// Now is time.Now if nil. Its monotonic reading is what counts.
 	Now func() time.Time
 }
@@ -53,6 +57,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.DeadAfter == 0 {
 		c.DeadAfter = DefaultDeadAfter
+	}
+	if c.SweepEvery == 0 {
+		c.SweepEvery = DefaultSweepEvery
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -68,6 +75,8 @@ func (c Config) validate() error {
 		return errors.New("the field Log is required")
 	case c.Interval < 0:
 		return errors.New("the field Interval is negative")
+	case c.SweepEvery < sweepTurns*time.Millisecond:
+		return fmt.Errorf("the field SweepEvery %s is too short", c.SweepEvery)
 	case c.DeadAfter <= maxGap*c.Interval:
 		return fmt.Errorf("the field DeadAfter %s must be more than %d times Interval %s: "+
 			"members would be taken for dead whose next word is under way", c.DeadAfter, maxGap, c.Interval)

@@ -34,6 +34,23 @@
 // suspicion, but its tasks are put back only when it is gone. Then they are
 // put back at once.
 //
+// # What asynq has lost
+//
+// Asynq's scripts that end a task (done, complete, requeue, retry and archive
+// in internal/rdb/rdb.go of v0.26.0) take it from the active list, then its
+// entry from the leases, and stop with NOT FOUND where there is none. Of such a
+// task only the hash is left, in the state active. No worker will ever see it,
+// and its id is taken for ever. Whoever has the turn, every
+// [Config.SweepEvery], scans the hashes of a queue and makes such tasks
+// pending, after a second look some seconds later, unless a member has them in
+// hand.
+//
+// By these scripts no other task is lost: all the rest of them write hash and
+// list in the same run or neither. Two of asynq's other ways to lose a task
+// are left alone, because somebody meant it to go: those that the inspector
+// deletes, of which nothing is left, and those that it trims from a full
+// archive, whose hashes stay in the state archived.
+//
 // # What becomes of the old run
 //
 // A task may be put back once too often, if its worker was taken for dead or

@@ -91,6 +91,7 @@ func (r *Roster) Leave(ctx context.Context) error {
 // Run announces the member and watches the others and the queues until ctx
 // ends. While Redis does not answer it logs that once and tries again.
 func (r *Roster) Run(ctx context.Context) {
+	defer r.startSweeps(ctx)()
 	ticker := time.NewTicker(r.cfg.Interval)
 	defer ticker.Stop()
 	w := newWatch(r.cfg.Interval, r.cfg.DeadAfter)

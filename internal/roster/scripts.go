@@ -12,6 +12,11 @@ func leaseKey(queue string) string        { return "asynq:{" + queue + "}:lease"
 func pendingKey(queue string) string      { return "asynq:{" + queue + "}:pending" }
 func taskKey(queue, taskID string) string { return "asynq:{" + queue + "}:t:" + taskID }
 
+func delayedKeys(queue string) []string {
+	prefix := "asynq:{" + queue + "}:"
+	return []string{prefix + "scheduled", prefix + "retry", prefix + "archived", prefix + "completed"}
+}
+
 // noLease stands for the score of a task that has no entry among the leases.
 const noLease = ""
 
@@ -82,3 +87,35 @@ var restoreLeaseScript = redis.NewScript(`
 if not redis.call('LPOS', KEYS[1], ARGV[1]) then return 0 end
 return redis.call('ZADD', KEYS[2], 'NX', ARGV[2], ARGV[1])
 `)
+
+// takeUpScript makes a task pending, as the next to be taken, if it is in the
+// state active and in none of asynq's lists. Seen in one step that is proof:
+// each of asynq's scripts that ends well leaves the task in the list of its
+// state. Sent twice it does nothing the second time, because of the state.
+// The list of the pending is searched last, for what is lost by all else.
+//
+//	KEYS[1] asynq:{queue}:t:<id>
+//	KEYS[2] asynq:{queue}:lease
+//	KEYS[3] asynq:{queue}:active
+//	KEYS[4] asynq:{queue}:pending
+//	KEYS[5] to KEYS[8] asynq:{queue}:scheduled, retry, archived, completed
+//	ARGV[1] the task's id
+//	ARGV[2] now, Unix nanoseconds
+//
+// Result: 1 if it was made pending, else 0.
+var takeUpScript = redis.NewScript(`
+if redis.call('HGET', KEYS[1], 'state') ~= 'active' then return 0 end
+if redis.call('HEXISTS', KEYS[1], 'msg') == 0 then return 0 end
+for i = 5, 8 do
+  if redis.call('ZSCORE', KEYS[i], ARGV[1]) then return 0 end
+end
+if redis.call('LPOS', KEYS[3], ARGV[1]) or redis.call('LPOS', KEYS[4], ARGV[1]) then return 0 end
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('RPUSH', KEYS[4], ARGV[1])
+redis.call('HSET', KEYS[1], 'state', 'pending', 'pending_since', ARGV[2])
+return 1
+`)
+
+func takeUpKeys(queue, id string) []string {
+	return append([]string{taskKey(queue, id), leaseKey(queue), activeKey(queue), pendingKey(queue)}, delayedKeys(queue)...)
+}

@@ -26,7 +26,12 @@ func (r *Roster) tick(ctx context.Context, w *watch) error {
 		return err
 	}
 	w.look(began, r.cfg.Now(), s.members)
-	err = r.removeDead(ctx, w)
+	return r.bounded(ctx, func(ctx context.Context) error { return r.act(ctx, w, s) })
+}
+
+// act may end half way: the next tick finds the rest.
+func (r *Roster) act(ctx context.Context, w *watch, s *snapshot) error {
+	err := r.removeDead(ctx, w)
 	for _, lost := range w.lost(s.active, r.hands.has) {
 		err = errors.Join(err, r.putBack(ctx, lost))
 	}

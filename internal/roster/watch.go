@@ -131,7 +131,12 @@ func (w *watch) lost(active map[string]map[string]string, own func(string) bool)
 			}
 			if holder, held := silent[h]; held {
 				s.holder = holder
-			} else if w.confirmed(s) {
+				continue
+			}
+			if w.members[s.holder] != nil {
+				s.holder = "" // It speaks again, and does not have the task.
+			}
+			if w.confirmed(s) {
 				found = append(found, s)
 			}
 		}

@@ -3,7 +3,10 @@ package task_test
 import (
 	"context"
 	"errors"
+	"net"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,7 +21,7 @@ import (
 	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
 )
 
-const patience = 20 * time.Second
+const patience = 30 * time.Second
 
 func member(t *testing.T, rdb redis.UniversalClient) *roster.Roster {
 	t.Helper()
@@ -155,5 +158,228 @@ func TestServeTakesUpDelayedTasksSoon(t *testing.T) {
 		require.Less(t, (<-ran).Sub(began), 3*time.Second, "asynq's own interval is 5 s")
 		cancel()
 		require.NoError(t, <-done)
+	})
+}
+
+// server is a task.Serve on a connection of its own, which can be cut.
+type server struct {
+	t      *testing.T
+	roster *roster.Roster
+	cut    atomic.Bool
+	waits  complaints
+	end    context.CancelFunc
+	done   chan error
+}
+
+// complaints is a log of which only that there are errors is kept.
+type complaints chan struct{}
+
+func (c complaints) Error(...any) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+func (complaints) Debug(...any) {}
+func (complaints) Info(...any)  {}
+func (complaints) Warn(...any)  {}
+func (complaints) Fatal(...any) {}
+
+var errCut = errors.New("the connection is cut")
+
+func serve(t *testing.T, s *redistest.Server, h asynq.HandlerFunc) *server {
+	t.Helper()
+	rdb := s.Client(t)
+	v := &server{t: t, roster: member(t, rdb), waits: make(complaints, 100), done: make(chan error, 1)}
+	rdb.AddHook(cutter{&v.cut})
+	var ctx context.Context
+	ctx, v.end = context.WithCancel(context.WithoutCancel(t.Context()))
+	go func() {
+		v.done <- task.Serve(ctx, rdb, asynq.Config{
+			Concurrency: 5, Queues: map[string]int{"q": 1}, ShutdownTimeout: time.Second,
+			RetryDelayFunc: func(int, error, *asynq.Task) time.Duration { return 0 },
+			Logger:         v.waits,
+		}, h, v.roster, nil)
+	}()
+	t.Cleanup(func() {
+		v.end()
+		v.wait()
+	})
+	return v
+}
+
+func (v *server) wait() {
+	select {
+	case err := <-v.done:
+		require.NoError(v.t, err)
+		v.done <- nil
+	case <-time.After(patience):
+		v.t.Error("the server does not end")
+	}
+}
+
+// cutter lets nothing pass once the connection is cut.
+type cutter struct{ cut *atomic.Bool }
+
+func (c cutter) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if c.cut.Load() {
+			return nil, errCut
+		}
+		return next(ctx, network, addr)
+	}
+}
+
+func (c cutter) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if c.cut.Load() {
+			return errCut
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (c cutter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if c.cut.Load() {
+			return errCut
+		}
+		return next(ctx, cmds)
+	}
+}
+
+func enqueue(t *testing.T, rdb redis.UniversalClient, ids ...string) {
+	t.Helper()
+	for _, id := range ids {
+		_, err := asynq.NewClientFromRedisClient(rdb).Enqueue(asynq.NewTask("t", nil), asynq.TaskID(id), asynq.Queue("q"))
+		require.NoError(t, err)
+	}
+}
+
+func hands(t *testing.T, rdb redis.UniversalClient, id string) []string {
+	t.Helper()
+	members, err := roster.Members(t.Context(), rdb, "main")
+	require.NoError(t, err)
+	for _, m := range members {
+		if m.ID == id {
+			return m.Hands
+		}
+	}
+	return nil
+}
+
+func TestATaskIsInHandWhileItsHandlerRuns(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		rdb := s.Client(t)
+		finish := make(chan struct{})
+		v := serve(t, s, func(context.Context, *asynq.Task) error {
+			<-finish
+			return nil
+		})
+		enqueue(t, rdb, "1")
+		require.Eventually(t, func() bool { return slices.Equal(hands(t, rdb, v.roster.ID()), []string{"q/1"}) },
+			patience, 20*time.Millisecond)
+		close(finish)
+		require.Eventually(t, func() bool {
+			h := hands(t, rdb, v.roster.ID())
+			return h != nil && len(h) == 0
+		}, patience, 20*time.Millisecond)
+		v.end()
+		v.wait()
+		require.Nil(t, hands(t, rdb, v.roster.ID()), "it has left")
+	})
+}
+
+func TestAServerThatEndsBeforeItsTaskDoesNotLeave(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		rdb := s.Client(t)
+		begun, finish := make(chan struct{}), make(chan struct{})
+		defer close(finish)
+		v := serve(t, s, func(context.Context, *asynq.Task) error {
+			close(begun)
+			<-finish
+			return nil
+		})
+		enqueue(t, rdb, "1")
+		<-begun
+		v.end()
+		v.wait()
+		require.NotNil(t, hands(t, rdb, v.roster.ID()))
+	})
+}
+
+func TestServeWaitsForRedisAtItsStart(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		s.Kill()
+		ran := make(chan struct{}, 1)
+		patient := serve(t, s, func(context.Context, *asynq.Task) error {
+			ran <- struct{}{}
+			return nil
+		})
+		impatient := serve(t, s, func(context.Context, *asynq.Task) error { return nil })
+		impatient.end()
+		impatient.wait()
+		select {
+		case <-patient.waits:
+		case <-time.After(patience):
+			t.Fatal("it does not say that it waits")
+		}
+		s.Restart()
+		enqueue(t, s.Client(t), "1")
+		select {
+		case <-ran:
+		case <-time.After(patience):
+			t.Fatal("it does not begin")
+		}
+	})
+}
+
+// TestAnotherServerTakesOverWhenOneIsCutOff runs with the roster's defaults:
+// about 10 s on a quiet machine.
+func TestAnotherServerTakesOverWhenOneIsCutOff(t *testing.T) {
+	t.Parallel()
+	redistest.EachAndCluster(t, func(t *testing.T, s *redistest.Server) {
+		rdb := s.Client(t)
+		ids := []string{"1", "2", "3", "4", "5"}
+		begun, finish := make(chan string, 100), make(chan struct{})
+		victim := serve(t, s, func(ctx context.Context, _ *asynq.Task) error {
+			id, _ := asynq.GetTaskID(ctx)
+			begun <- id
+			<-finish
+			return nil
+		})
+		t.Cleanup(func() { close(finish) })
+		enqueue(t, rdb, ids...)
+		for range ids {
+			<-begun
+		}
+		require.Eventually(t, func() bool { return len(hands(t, rdb, victim.roster.ID())) == len(ids) }, patience, 20*time.Millisecond)
+		ran := make(chan string, 100)
+		other := serve(t, s, func(ctx context.Context, _ *asynq.Task) error {
+			id, _ := asynq.GetTaskID(ctx)
+			ran <- id
+			return nil
+		})
+		require.Eventually(t, func() bool { return hands(t, rdb, other.roster.ID()) != nil }, patience, 20*time.Millisecond)
+		victim.cut.Store(true)
+		cut := time.Now()
+		var moved []string
+		for range ids {
+			select {
+			case id := <-ran:
+				moved = append(moved, id)
+			case <-time.After(patience):
+				t.Fatal("tasks are not taken over")
+			}
+		}
+		took := time.Since(cut)
+		t.Logf("taken over after %s", took)
+		require.ElementsMatch(t, ids, moved)
+		require.Less(t, took, 20*time.Second)
+		require.GreaterOrEqual(t, took, roster.DefaultDeadAfter-2*roster.DefaultInterval)
+		require.Empty(t, ran)
 	})
 }
