@@ -28,7 +28,7 @@ import (
 
 const (
 	// atOnce is how many cases run at a time: they wait most of their time.
-	atOnce = 48
+	atOnce = 24
 	// An enumerated case takes seconds, and has this long on a machine under load.
 	casePatience = 90 * time.Second
 

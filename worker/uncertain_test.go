@@ -174,9 +174,9 @@ func TestALostRecordDoesNotLoseTheMessage(t *testing.T) {
 	onEach(t, func(t *testing.T, b *bundle) {
 		t.Helper()
 		faults := map[string]intercomtest.Fault{
-			"sent":    {Latency: 300 * time.Millisecond, Times: 1},
-			"waiting": {Latency: 300 * time.Millisecond, Status: 503, Times: 1},
-			"held":    {Latency: 300 * time.Millisecond, Status: 500, AfterCreate: true, Times: 1},
+			"sent":    {Latency: 2 * time.Second, Times: 1},
+			"waiting": {Latency: 2 * time.Second, Status: 503, Times: 1},
+			"held":    {Latency: 2 * time.Second, Status: 500, AfterCreate: true, Times: 1},
 		}
 		for key, f := range faults {
 			b.fail(key, f)
