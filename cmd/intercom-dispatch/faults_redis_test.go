@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -32,26 +33,31 @@ func (s *site) enqueueAll(lines []string) {
 func TestMessagesAreCreatedOnceWhileRedisIsKilledAndRestarted(t *testing.T) {
 	t.Parallel()
 	s := durable(t)
-	s.fake.InjectFault(intercomtest.Fault{Latency: 200 * time.Millisecond})
+	s.fake.InjectFault(intercomtest.Fault{Latency: 300 * time.Millisecond})
 	f := s.fleet(2, "--concurrency", "8")
+	var createdBefore []int
 	crashes := make(chan struct{})
 	go func() {
 		defer close(crashes)
 		for range 3 {
 			time.Sleep(1500 * time.Millisecond)
+			createdBefore = append(createdBefore, len(s.fake.Created()))
 			s.redis.Kill()
-			time.Sleep(500 * time.Millisecond)
+			// Longer than go-redis goes on by itself.
+			time.Sleep(2 * time.Second)
 			s.redis.Restart()
 		}
 	}()
 	var keys []string
-	for _, prefix := range []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"} {
-		hold, holdLines := messages(20, prefix+"-hold", plain("hold"))
-		resend, resendLines := messages(20, prefix+"-resend", plain("resend"))
+	for i := range 20 {
+		hold, holdLines := messages(10, fmt.Sprintf("hold-%d", i), plain("hold"))
+		resend, resendLines := messages(10, fmt.Sprintf("resend-%d", i), plain("resend"))
 		s.enqueueAll(append(holdLines, resendLines...))
 		keys = append(append(keys, hold...), resend...)
 	}
 	<-crashes
+	require.NotZero(t, createdBefore[0])
+	require.Less(t, createdBefore[2], len(keys), "the last crash was not under load")
 	s.awaitDone(2 * time.Minute)
 	f.end()
 	for _, r := range s.requireSentOnce(keys) {
