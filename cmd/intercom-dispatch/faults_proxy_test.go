@@ -17,6 +17,8 @@ const (
 	passOn stop = iota
 	// keepRequest forwards nothing more.
 	keepRequest
+	// delayRequest forwards the request at the call of release.
+	delayRequest
 	// keepAnswer forwards the request, and not what is answered to it.
 	keepAnswer
 )
@@ -30,6 +32,9 @@ type proxy struct {
 	judge func(piece string) stop
 	// kept has an element for each request or answer that was kept.
 	kept chan struct{}
+	// release forwards what was delayed, also where its client is gone.
+	release  func()
+	released chan struct{}
 
 	listener net.Listener
 	mu       sync.Mutex
@@ -43,7 +48,8 @@ func startProxy(t *testing.T, target string, judge func(piece string) stop) *pro
 	var lc net.ListenConfig
 	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	p := &proxy{t: t, target: target, judge: judge, kept: make(chan struct{}, 1000), listener: l}
+	p := &proxy{t: t, target: target, judge: judge, kept: make(chan struct{}, 1000), released: make(chan struct{}), listener: l}
+	p.release = sync.OnceFunc(func() { close(p.released) })
 	p.running.Go(p.accept)
 	t.Cleanup(p.close)
 	return p
@@ -53,6 +59,7 @@ func (p *proxy) addr() string { return p.listener.Addr().String() }
 
 func (p *proxy) close() {
 	_ = p.listener.Close()
+	p.release()
 	p.mu.Lock()
 	p.closed = true
 	for _, c := range p.conns {
@@ -112,6 +119,9 @@ func (l *link) requests() {
 		case keepRequest:
 			l.p.kept <- struct{}{}
 			return
+		case delayRequest:
+			l.p.kept <- struct{}{}
+			<-l.p.released
 		case keepAnswer:
 			l.mu.Lock()
 			l.keep = true
