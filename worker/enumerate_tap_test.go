@@ -286,7 +286,7 @@ func asynqScript(keys []string) string {
 // they have. One that is not known here would be counted under its numbers.
 func ledgerScript(keys int, args []any) string {
 	switch [2]int{keys, len(args)} {
-	case [2]int{10, 14}:
+	case [2]int{10, 15}:
 		return "begin"
 	case [2]int{10, 11}:
 		return "commit"
