@@ -173,8 +173,9 @@ func (c *single) throughProxy(hc httpCase) *ledger.Record {
 
 // TestAFaultAtEveryPhaseOfTheRequest has the first request for a message go
 // wrong at each point.
+//
+//nolint:paralleltest // It keeps the machine busy: tests that know times run after it.
 func TestAFaultAtEveryPhaseOfTheRequest(t *testing.T) {
-	t.Parallel()
 	var cases []httpCase
 	for _, phase := range httpPhases() {
 		for _, kind := range kindsOfMessages() {
@@ -198,8 +199,9 @@ func TestAFaultAtEveryPhaseOfTheRequest(t *testing.T) {
 
 // TestAFaultAtEveryPhaseOfASearch has a message created without saying so,
 // and then the first search for it go wrong at each point.
+//
+//nolint:paralleltest // It keeps the machine busy: tests that know times run after it.
 func TestAFaultAtEveryPhaseOfASearch(t *testing.T) {
-	t.Parallel()
 	var cases []httpCase
 	for _, phase := range httpPhases() {
 		if phase.act != nil {

@@ -69,8 +69,9 @@ func (c redisCase) leftOut() bool {
 // TestAFaultAtEveryRedisCommand delivers a message once to learn which commands
 // that takes, and then again for each of them and each fault. Run with -v, it
 // tells the commands.
+//
+//nolint:paralleltest // It keeps the machine busy: tests that know times run after it.
 func TestAFaultAtEveryRedisCommand(t *testing.T) {
-	t.Parallel()
 	s := newStand(t)
 	var recordings, cases []redisCase
 	for _, kind := range kindsOfMessages() {
