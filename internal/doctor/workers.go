@@ -39,16 +39,34 @@ func (e *examination) workers(ctx context.Context) []finding {
 	return []finding{compareMembers(before, after)}
 }
 
+// process is one that delivers messages or matches replies: a member of the
+// roster for each.
+type process struct {
+	host string
+	pid  int
+}
+
 func compareMembers(before, after []roster.Member) finding {
-	var alive, silent []string
+	spoke := map[process]bool{}
+	hands := map[process]int{}
+	var order []process
 	for _, m := range after {
-		name := fmt.Sprintf("%s (process %d, %d in hand)", m.Host, m.PID, len(m.Hands))
-		old := slices.IndexFunc(before, func(b roster.Member) bool { return b.ID == m.ID })
-		if old >= 0 && before[old].Seq == m.Seq {
-			silent = append(silent, name)
-			continue
+		p := process{m.Host, m.PID}
+		if _, known := hands[p]; !known {
+			order = append(order, p)
 		}
-		alive = append(alive, name)
+		hands[p] += len(m.Hands)
+		old := slices.IndexFunc(before, func(b roster.Member) bool { return b.ID == m.ID })
+		spoke[p] = spoke[p] || old < 0 || before[old].Seq != m.Seq
+	}
+	var alive, silent []string
+	for _, p := range order {
+		name := fmt.Sprintf("%s (process %d, %d in hand)", p.host, p.pid, hands[p])
+		if spoke[p] {
+			alive = append(alive, name)
+		} else {
+			silent = append(silent, name)
+		}
 	}
 	switch {
 	case len(alive) == 0:

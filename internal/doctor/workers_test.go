@@ -18,16 +18,12 @@ import (
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
 )
 
-// member puts a worker on the roster, which lives until the test ends if it is
-// to.
-func member(t *testing.T, rdb redis.UniversalClient, lives bool) {
+// member puts a worker on the roster, which lives until the test ends.
+func member(t *testing.T, rdb redis.UniversalClient) {
 	t.Helper()
 	r, err := roster.New(roster.Config{Redis: rdb, Queues: []string{task.Queue("main", task.Normal)}, Log: zap.NewNop(), DeadAfter: time.Hour})
 	require.NoError(t, err)
 	require.NoError(t, r.Announce(t.Context()))
-	if !lives {
-		return
-	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan struct{})
 	go func() {
@@ -46,10 +42,11 @@ func TestWorkersThatLiveAreToldFromThoseThatDoNot(t *testing.T) {
 		rdb := s.Client(t)
 		cfg := on(t, s)
 		requireResult(t, examine(t, cfg)["workers"], doctor.Warn, "none is running", "intercom-dispatch worker")
-		member(t, rdb, false)
-		requireResult(t, examine(t, cfg)["workers"], doctor.Warn, "none says that it is there", "take")
-		member(t, rdb, true)
-		requireResult(t, examine(t, cfg)["workers"], doctor.Warn, "(process ", "0 in hand", "silent")
+		require.NoError(t, rdb.HSet(t.Context(), ledger.WorkersKey("main"), "killed",
+			`{"seq":7,"host":"elsewhere","pid":7,"hands":["q/a"]}`).Err())
+		requireResult(t, examine(t, cfg)["workers"], doctor.Warn, "none says that it is there", "elsewhere (process 7, 1 in hand)", "take")
+		member(t, rdb)
+		requireResult(t, examine(t, cfg)["workers"], doctor.Warn, "0 in hand", "silent: elsewhere (process 7, 1 in hand)")
 		require.NoError(t, rdb.Del(t.Context(), ledger.WorkersKey("main")).Err())
 		require.Eventually(t, func() bool { return rdb.HLen(t.Context(), ledger.WorkersKey("main")).Val() == 1 },
 			patience, 10*time.Millisecond)
