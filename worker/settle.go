@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"go.uber.org/zap"
@@ -34,9 +35,6 @@ func (w *Worker) settle(ctx context.Context, d *delivery) error {
 	found, err := w.look(ctx, d)
 	if found != nil {
 		return w.settled(ctx, d, *found)
-	}
-	if _, ok := errors.AsType[*snoozeError](err); ok {
-		return err // No request may leave now.
 	}
 	switch {
 	case w.givenUp(d):
@@ -72,6 +70,9 @@ func (w *Worker) believedAt(d *delivery) time.Time {
 // errUndecided says that a search does not tell whether the message exists.
 var errUndecided = errors.New("a conversation may be the message's")
 
+// errForbidden says that the token must not search.
+var errForbidden = errors.New("search is not allowed")
+
 // look searches Intercom for the message. nil, nil is "not found", which may
 // be too early to believe.
 func (w *Worker) look(ctx context.Context, d *delivery) (*ledger.Found, error) {
@@ -83,6 +84,10 @@ func (w *Worker) look(ctx context.Context, d *delivery) (*ledger.Found, error) {
 	switch {
 	case err == nil:
 		return found, nil
+	case errors.Is(err, errForbidden):
+		w.log.Error("Intercom does not let the token search conversations: the policy decides without",
+			zap.String("key", d.task.Key), zap.Error(err))
+		return nil, nil
 	case errors.Is(err, settle.ErrNotComparable), !searchable:
 		// The policy would decide without a search.
 		w.log.Debug("not looked for", zap.String("key", d.task.Key), zap.Error(err))
@@ -95,21 +100,19 @@ func (w *Worker) look(ctx context.Context, d *delivery) (*ledger.Found, error) {
 	return nil, err
 }
 
-// search makes the request. A conversation that belongs to another message of
-// ours is passed over when it is recorded.
+// search makes the request, for which it takes the leave that the message has:
+// to wait for another one while that one is held could take for ever. A
+// conversation that belongs to another message of ours is passed over.
 func (w *Worker) search(ctx context.Context, d *delivery) (*ledger.Found, error) {
-	leave, err := w.leave(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer leave.cancel(ctx)
+	leave := d.leave
+	d.leave = nil
 	searchCtx, cancel := context.WithTimeout(ctx, w.cfg.RequestTimeout)
 	defer cancel()
 	found, resp, err := w.finder.Find(searchCtx, d.envelope.Message, d.attempt.UnsettledSince)
 	if err != nil {
 		return nil, w.searchFailed(ctx, leave, resp, err)
 	}
-	leave.answered(ctx, outcome{kind: KindSent})
+	leave.answered(ctx, outcome{}) // It says nothing about messages.
 	for _, c := range found {
 		f := ledger.Found{MessageID: string(c.Source.ID), ConversationID: string(c.ID)}
 		owner, err := w.ledger.LookupMessage(ctx, f.MessageID)
@@ -131,11 +134,17 @@ func (w *Worker) search(ctx context.Context, d *delivery) (*ledger.Found, error)
 func (w *Worker) searchFailed(ctx context.Context, leave *clearance, resp *intercom.Response, err error) error {
 	for _, undecided := range []error{settle.ErrNotComparable, settle.ErrUndecided, settle.ErrTooMany} {
 		if errors.Is(err, undecided) {
+			leave.cancel(ctx)
 			return err
 		}
 	}
 	o := classify(nil, resp, err)
+	// A token may send messages and not read conversations.
+	o.hold = false
 	leave.answered(ctx, o)
+	if o.err.Status == http.StatusForbidden {
+		return fmt.Errorf("%w: %s", errForbidden, reasonText(o.err))
+	}
 	return fmt.Errorf("search: %s", reasonText(o.err))
 }
 
@@ -198,6 +207,11 @@ func (w *Worker) firstLook() time.Duration {
 
 // resend begins another attempt, after one that may have created the message.
 func (w *Worker) resend(ctx context.Context, d *delivery) error {
+	if d.leave == nil { // The search has used it.
+		if err := w.permit(ctx, d); err != nil {
+			return err
+		}
+	}
 	a, err := w.beginAttempt(ctx, d, ledger.BeginOptions{Settled: d.attempt.Number})
 	if err != nil {
 		return err
@@ -242,9 +256,6 @@ func (w *Worker) identify(ctx context.Context, d *delivery) error {
 		w.log.Warn("the message was created and its id is not found: a person can tell it",
 			zap.String("key", d.task.Key), zap.String("state", string(ledger.Sent)))
 		return errDone
-	}
-	if _, ok := errors.AsType[*snoozeError](err); ok {
-		return err
 	}
 	return w.lookAgain(ctx, d, err)
 }

@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
@@ -189,5 +190,42 @@ func TestAnAttemptThatNobodyHasInHandIsFound(t *testing.T) {
 		b.run()
 		b.waitState("ada", ledger.Sent)
 		require.Equal(t, 1, b.logs.FilterMessage("found an attempt that no worker has in hand").Len())
+	})
+}
+
+// TestASearchNeedsNoSecondLeave has Intercom fail until the breaker is open, so
+// that one request at a time may leave, and the first to do so is a search.
+func TestASearchNeedsNoSecondLeave(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, b *bundle) {
+		t.Helper()
+		b.InjectFault(intercomtest.Fault{Name: "outage", Status: 500, Times: 12})
+		for i := range 12 {
+			b.enqueueMessage(fmt.Sprint("m", i), opening(fmt.Sprint("m", i)))
+		}
+		b.run(quickly, func(c *worker.Config) { c.Concurrency = 12 })
+		for i := range 12 {
+			key := fmt.Sprint("m", i)
+			b.waitState(key, ledger.Sent)
+			require.Len(t, b.created(key), 1)
+		}
+		require.Equal(t, 1, b.logs.FilterMessage("Intercom answers again").Len())
+	})
+}
+
+func TestATokenThatMayNotSearchLeavesItToThePolicy(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, b *bundle) {
+		t.Helper()
+		b.InjectFault(intercomtest.Fault{Name: "search", Path: "/conversations/search", Status: 403})
+		for _, policy := range []ledger.Policy{enqueue.Resend, enqueue.Hold} {
+			contact := string(policy)
+			b.fail(contact, intercomtest.Fault{Status: 500, Times: 1})
+			b.enqueueMessage(contact, opening(contact), enqueue.IfUncertain(policy))
+		}
+		b.run(quickly)
+		b.waitState("resend", ledger.Sent)
+		b.waitState("hold", ledger.Held)
+		require.Zero(t, b.logs.FilterMessage("workspace is on hold").Len(), "messages can be sent")
 	})
 }
