@@ -38,31 +38,9 @@ func onEach(t *testing.T, run func(*bundle)) {
 	t.Run("repeated", func(t *testing.T) {
 		t.Parallel()
 		b := newBundle(t, redistest.Start(t, redistest.Options{}))
-		b.rdb.AddHook(twice{})
+		b.rdb.AddHook(redistest.Twice{})
 		run(b)
 	})
-}
-
-// twice sends every script twice and returns the second answer.
-type twice struct{ redis.Hook }
-
-func (twice) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (twice) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
-
-func (twice) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if strings.HasPrefix(cmd.Name(), "eval") {
-			first := redis.NewCmd(ctx, cmd.Args()...)
-			if err := next(ctx, first); err != nil {
-				cmd.SetErr(err)
-				return err
-			}
-		}
-		return next(ctx, cmd)
-	}
 }
 
 func newBundle(t *testing.T, s *redistest.Server) *bundle {

@@ -56,7 +56,7 @@ func onEach(t *testing.T, run func(*bundle)) {
 	t.Run("repeated", func(t *testing.T) {
 		t.Parallel()
 		b := newBundle(t, redistest.Start(t, redistest.Options{}))
-		b.hook = twice{}
+		b.hook = redistest.Twice{}
 		run(b)
 	})
 }
@@ -209,28 +209,6 @@ func (b *bundle) eventually(is func() bool) {
 func (b *bundle) ticks() { time.Sleep(200 * time.Millisecond) }
 
 func (b *bundle) inspector() *asynq.Inspector { return asynq.NewInspectorFromRedisClient(b.rdb) }
-
-// twice sends every script twice and returns the second answer.
-type twice struct{ redis.Hook }
-
-func (twice) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (twice) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
-
-func (twice) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if strings.HasPrefix(cmd.Name(), "eval") {
-			first := redis.NewCmd(ctx, cmd.Args()...)
-			if err := next(ctx, first); err != nil {
-				cmd.SetErr(err)
-				return err
-			}
-		}
-		return next(ctx, cmd)
-	}
-}
 
 // beforeQueues runs before each script that touches asynq's queues. Its error
 // stands for a process that ended before it could.
