@@ -35,7 +35,8 @@ func (e *NotCancellableError) Error() string {
 }
 
 // ErrNoPayload is returned for a message that cannot be sent once more because
-// neither its record nor asynq has it any more.
+// neither its record nor asynq has it any more, such as one that was cancelled
+// before its first attempt.
 var ErrNoPayload = errors.New("what the message says is not kept any more; enqueue it under another key")
 
 // ErrTaskActive is returned for a message that is open to be sent again, but

@@ -267,8 +267,8 @@ refused       unknown  no such message
 	require.ElementsMatch(t, []string{"queued", "waiting", "waits too"}, s.list("--state", "cancelled"))
 	require.Equal(t, 0, s.finish("message", "resolve", "failed", "--drop").status)
 
-	// What a cancelled message says is gone with its task.
-	r = s.finish("message", "retry", "waiting", "--json")
+	// What a message says that was never attempted is gone with its task.
+	r = s.finish("message", "retry", "queued", "--json")
 	require.Equal(t, exitFailed, r.status)
 	d := decodeLines[done](t, r.stdout)[0]
 	require.Contains(t, d.Error, "not kept any more")
