@@ -173,3 +173,15 @@ func TestListsOneErrorCode(t *testing.T) {
 		}
 	})
 }
+
+func TestOnlyTheAttemptThatIsInDoubtIsHeld(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(b *bundle) {
+		first := b.uncertain("k")
+		second := b.begin(task("k"), ledger.BeginOptions{Settled: 1})
+		b.requireFenced(b.Hold(b.ctx, second), ledger.Sending)
+		b.commit(second, ledger.Uncertain)
+		b.requireFenced(b.Hold(b.ctx, first), ledger.Uncertain)
+		require.NoError(b.t, b.Hold(b.ctx, second))
+	})
+}
