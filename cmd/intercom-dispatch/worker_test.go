@@ -155,8 +155,13 @@ func TestACorrectedTokenFileNeedsNoRestart(t *testing.T) {
 	held := p.logged("workspace is on hold")
 	require.Equal(t, "unauthorized", held["code"])
 	require.Empty(t, s.fake.Created())
-	status, body := fetch(t, http.MethodGet, p.adminURL()+"/readyz", "")
-	require.Equal(t, http.StatusServiceUnavailable, status)
+	// The process knows of its hold a moment before Redis does.
+	var body string
+	require.Eventually(t, func() bool {
+		var status int
+		status, body = fetch(t, http.MethodGet, p.adminURL()+"/readyz", "")
+		return status == http.StatusServiceUnavailable
+	}, patience, 10*time.Millisecond)
 	require.Contains(t, body, "Intercom refuses the access token")
 	require.Contains(t, s.finish("doctor").stdout, "Intercom refuses the access token")
 
@@ -167,7 +172,7 @@ func TestACorrectedTokenFileNeedsNoRestart(t *testing.T) {
 	}
 	require.Len(t, s.fake.Created(), len(keys))
 	p.logged("workspace goes on")
-	status, _ = fetch(t, http.MethodGet, p.adminURL()+"/readyz", "")
+	status, _ := fetch(t, http.MethodGet, p.adminURL()+"/readyz", "")
 	require.Equal(t, http.StatusOK, status)
 	require.NotContains(t, p.stderr.String(), private)
 	require.NotContains(t, p.stderr.String(), siteToken)
