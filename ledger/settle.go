@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -85,18 +86,16 @@ func (l *Ledger) Unsettled(ctx context.Context, contactID string) ([]*Record, er
 	}
 	var records []*Record
 	for _, key := range keys {
-		h, err := l.rdb.HGetAll(ctx, RecordKey(l.workspace, key)).Result()
-		if err != nil {
-			return nil, fmt.Errorf("look up %q: %w", key, err)
-		}
-		if h[fieldState] == "" || h[fieldUnsettled] == "" {
+		r, err := l.Lookup(ctx, key)
+		if errors.Is(err, ErrNotFound) {
 			continue
 		}
-		r, err := parseRecord(l.workspace, key, h)
 		if err != nil {
 			return nil, err
 		}
-		records = append(records, r)
+		if !r.UnsettledSince.IsZero() {
+			records = append(records, r)
+		}
 	}
 	return records, nil
 }

@@ -104,6 +104,11 @@ func (w *Worker) afterBegin(d *delivery, a *ledger.Attempt) error {
 	return fmt.Errorf("the ledger's verdict %q is unknown", a.Verdict)
 }
 
+// overtaken ends the run of a task whose record has moved on meanwhile.
+func (w *Worker) overtaken(log *zap.Logger, e *ledger.FencedError) error {
+	return w.refused(log.With(zap.String("state", string(e.State))), e.State)
+}
+
 // refused ends a task whose message is to be sent no more. One whose message
 // another attempt has in hand comes back: asynq may have given the same task to
 // two workers, and ending it for one would take it from the other.

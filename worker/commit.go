@@ -29,7 +29,7 @@ func (w *Worker) commit(ctx context.Context, d *delivery) error {
 	}
 	w.logAttempt(d, next, err)
 	if ok {
-		return w.refused(w.log.With(zap.String("key", d.task.Key), zap.String("state", string(fenced.State))), fenced.State)
+		return w.overtaken(w.log.With(zap.String("key", d.task.Key)), fenced)
 	}
 	if err != nil {
 		return err

@@ -158,7 +158,7 @@ func (w *Worker) settled(ctx context.Context, d *delivery, f ledger.Found) error
 		return w.lookAgain(ctx, d, err)
 	}
 	if fenced, ok := errors.AsType[*ledger.FencedError](err); ok {
-		return w.refused(log.With(zap.String("state", string(fenced.State))), fenced.State)
+		return w.overtaken(log, fenced)
 	}
 	if err != nil {
 		log.Error("message that was found is not recorded", zap.Error(err))
@@ -181,7 +181,7 @@ func (w *Worker) lookAgain(ctx context.Context, d *delivery, cause error) error 
 	if d.attempt.State == ledger.Uncertain {
 		err := w.ledger.LookAgain(ctx, d.attempt, d.attempt.Now.Add(d.backAt.Sub(w.now())))
 		if fenced, ok := errors.AsType[*ledger.FencedError](err); ok {
-			return w.refused(w.log.With(zap.String("key", d.task.Key), zap.String("state", string(fenced.State))), fenced.State)
+			return w.overtaken(w.log.With(zap.String("key", d.task.Key)), fenced)
 		}
 		if err != nil {
 			w.metrics.ledgerErrors.Inc() // It is only for people to see.
@@ -233,7 +233,7 @@ func (w *Worker) hold(ctx context.Context, d *delivery) error {
 	err := w.persist(ctx, d, func(ctx context.Context) error { return w.ledger.Hold(ctx, d.attempt) })
 	log := w.log.With(zap.String("key", d.task.Key), zap.Int("attempt", d.attempt.Number))
 	if fenced, ok := errors.AsType[*ledger.FencedError](err); ok && fenced.State != ledger.Held {
-		return w.refused(log.With(zap.String("state", string(fenced.State))), fenced.State)
+		return w.overtaken(log, fenced)
 	}
 	if err != nil {
 		return fmt.Errorf("hold %q: %w", d.task.Key, err)
