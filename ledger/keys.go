@@ -37,6 +37,10 @@ func WorkersKey(workspace string) string { return prefix(workspace) + "workers" 
 // HoldKey returns the Redis key that says whether the workspace is on hold.
 func HoldKey(workspace string) string { return prefix(workspace) + "hold" }
 
+// RateLimitKey returns the Redis key under which the processes of the workspace
+// share Intercom's rate limit.
+func RateLimitKey(workspace string) string { return prefix(workspace) + "rate" }
+
 func indexKey(workspace, messageID string) string { return prefix(workspace) + "id:" + messageID }
 
 func unsettledKey(workspace, contactID string) string {

@@ -73,6 +73,21 @@ type waiter struct {
 	ready chan *Permit
 }
 
+// TryAcquire returns a permit if there is one in stock, else nil.
+func (l *Limiter) TryAcquire(c Class) *Permit {
+	now := l.cfg.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c == Normal && l.waiting[Normal].len() > 0 {
+		return nil
+	}
+	p := l.take(now)
+	if p != nil {
+		l.pace.count(now)
+	}
+	return p
+}
+
 // Acquire waits for a permit. While Redis does not answer it waits. The error is
 // the context's.
 func (l *Limiter) Acquire(ctx context.Context, c Class) (*Permit, error) {
@@ -105,10 +120,6 @@ func (l *Limiter) takeOrWait(c Class) (*Permit, *waiter) {
 	l.pace.count(now)
 	if c == Urgent || l.waiting[Normal].len() == 0 {
 		if p := l.take(now); p != nil {
-			// The next ones are asked for before they are missed.
-			if l.stock.left <= l.stock.size/2 {
-				l.signal()
-			}
 			return p, nil
 		}
 	}
@@ -128,6 +139,10 @@ func (l *Limiter) take(now time.Time) *Permit {
 		return nil
 	}
 	l.stock.left--
+	// The next ones are asked for before they are missed.
+	if l.stock.left <= l.stock.size/2 {
+		l.signal()
+	}
 	return &Permit{limiter: l, window: l.stock.window}
 }
 
@@ -146,11 +161,12 @@ func (l *Limiter) signal() {
 
 // Answered says that the request was made, and what was answered: nil if nothing
 // was. sentAt is when it was sent, by the clock of the limiter's configuration.
+// It may be called on nil.
 func (p *Permit) Answered(resp *intercom.Response, sentAt time.Time) {
-	l := p.limiter
-	if l == nil {
+	if p == nil || p.limiter == nil {
 		return
 	}
+	l := p.limiter
 	p.limiter = nil
 	receivedAt := l.cfg.Now()
 	l.mu.Lock()

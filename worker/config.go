@@ -14,6 +14,7 @@ import (
 	"github.com/intercom-dispatch/intercom-dispatch/intercom"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
+	"github.com/intercom-dispatch/intercom-dispatch/ratelimit"
 )
 
 // Intercom is the part of the Intercom client that a worker needs: it sends
@@ -34,6 +35,7 @@ const (
 	DefaultContactWait    = 15 * time.Minute
 	DefaultGiveUpAfter    = 24 * time.Hour
 	DefaultSettleDelay    = 5 * time.Minute
+	DefaultRateShare      = ratelimit.DefaultShare
 )
 
 // leaseMargin is what an attempt may take besides its request and its commit
@@ -77,6 +79,10 @@ type Config struct {
 	SettleDelay time.Duration
 	// IfUncertain is ledger.Resend by default, for messages that do not say.
 	IfUncertain ledger.Policy
+	// RateShare is the part of Intercom's rate limit that all workers of the
+	// workspace together may use, above 0 and at most 1, 1 by default. They
+	// should all have the same.
+	RateShare float64
 	// RecordTTL is how long records are kept, ledger.DefaultTTL by default.
 	RecordTTL time.Duration
 	// Log is required.
@@ -121,6 +127,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.GiveUpAfter, DefaultGiveUpAfter)
 	setDefault(&c.SettleDelay, DefaultSettleDelay)
 	setDefault(&c.IfUncertain, ledger.Resend)
+	setDefault(&c.RateShare, DefaultRateShare)
 	setDefault(&c.RecordTTL, ledger.DefaultTTL)
 	if c.ContactWait == nil {
 		c.ContactWait = new(DefaultContactWait)
@@ -173,6 +180,8 @@ func (c Config) validate() error {
 		return fmt.Errorf("the field RecordTTL %s must be longer than GiveUpAfter %s, SettleDelay %s and ContactWait %s: "+
 			"the record of a message that still waits would be forgotten, and the message sent again",
 			c.RecordTTL, c.GiveUpAfter, c.SettleDelay, *c.ContactWait)
+	case !(c.RateShare > 0 && c.RateShare <= 1):
+		return fmt.Errorf("the field RateShare %v must be above 0 and at most 1", c.RateShare)
 	case c.IfUncertain != ledger.Resend && c.IfUncertain != ledger.Hold:
 		return fmt.Errorf("the field IfUncertain %q is unknown; use resend or hold", c.IfUncertain)
 	}

@@ -48,7 +48,12 @@ func (w *Worker) waitFor(ctx context.Context, event <-chan struct{}, d time.Dura
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-w.stopping:
-		return &snoozeError{until: w.now(), reason: "the worker is shutting down"}
+	case <-w.stopCtx.Done():
+		return w.shuttingDown()
 	}
+}
+
+// shuttingDown brings the task back for another worker.
+func (w *Worker) shuttingDown() error {
+	return &snoozeError{until: w.now(), reason: "the worker is shutting down"}
 }

@@ -13,7 +13,7 @@ import (
 func TestScheduledMessageLeavesAtItsTimeAndNotBefore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := &Worker{now: time.Now, stopping: make(chan struct{})}
+		w := bare(t)
 		due := func(in time.Duration) (time.Duration, error) {
 			start := time.Now()
 			e := &task.Envelope{At: start.Add(in).UnixMilli()}
@@ -35,7 +35,7 @@ func TestScheduledMessageLeavesAtItsTimeAndNotBefore(t *testing.T) {
 		require.ErrorAs(t, err, &snooze)
 		require.Equal(t, 3*time.Second, time.Until(snooze.until))
 
-		go close(w.stopping)
+		go w.stop()
 		waited, err := due(500 * time.Millisecond)
 		require.ErrorAs(t, err, &snooze)
 		require.Zero(t, waited)

@@ -8,7 +8,9 @@ import (
 	"github.com/sony/gobreaker/v2"
 	"go.uber.org/zap"
 
+	"github.com/intercom-dispatch/intercom-dispatch/intercom"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/onhold"
+	"github.com/intercom-dispatch/intercom-dispatch/ratelimit"
 )
 
 const (
@@ -67,32 +69,56 @@ func (w *Worker) newBreaker() *gobreaker.TwoStepCircuitBreaker[struct{}] {
 // clearance lets one request leave for Intercom. Its holder says what was
 // answered, or cancels; what is said after that counts for nothing.
 type clearance struct {
-	w    *Worker
-	pass *onhold.Pass
-	done func(error)
+	w      *Worker
+	permit *ratelimit.Permit
+	pass   *onhold.Pass
+	done   func(error)
 }
 
-// leave waits until a request may leave: the rate limit is not used up, and
+// leave waits until a request may leave: the rate limit has room for it, and
 // Intercom is not failing. It returns a snooze where the workspace is on hold.
-func (w *Worker) leave(ctx context.Context) (*clearance, error) {
+func (w *Worker) leave(ctx context.Context, class ratelimit.Class) (*clearance, error) {
 	for {
-		if err := w.waitForGate(ctx); err != nil {
+		if err := w.waitForBreaker(ctx); err != nil {
+			return nil, err
+		}
+		permit, err := w.acquire(ctx, class)
+		if err != nil {
 			return nil, err
 		}
 		done, err := w.breaker.Allow()
 		if err != nil {
-			if err := w.wait(ctx, poll); err != nil {
-				return nil, err
-			}
+			permit.Cancel()
 			continue
 		}
 		pass, err := w.guard.Enter(ctx)
 		if err == nil {
-			return &clearance{w: w, pass: pass, done: done}, nil
+			return &clearance{w: w, permit: permit, pass: pass, done: done}, nil
 		}
+		permit.Cancel()
 		done(errSaysNothing)
 		if err := w.afterRefusal(ctx, err); err != nil {
 			return nil, err
+		}
+	}
+}
+
+// waitForBreaker waits while Intercom fails, unless one request may probe. The
+// permit comes after it, so that none are held meanwhile, and before the breaker
+// is entered, which forgets whoever takes longer than its window.
+func (w *Worker) waitForBreaker(ctx context.Context) error {
+	for {
+		switch w.breaker.State() {
+		case gobreaker.StateClosed:
+			return nil
+		case gobreaker.StateHalfOpen:
+			if n := w.breaker.Counts(); n.Requests == n.TotalExclusions {
+				return nil
+			}
+		case gobreaker.StateOpen:
+		}
+		if err := w.wait(ctx, poll); err != nil {
+			return err
 		}
 	}
 }
@@ -111,16 +137,19 @@ func (w *Worker) afterRefusal(ctx context.Context, refused error) error {
 	return &snoozeError{until: w.now().Add(heldWait), reason: refused.Error()}
 }
 
-// answered says what came of the request.
-func (c *clearance) answered(ctx context.Context, o outcome) {
+// answered says what came of the request that was sent at that time. resp is nil
+// where nothing came.
+func (c *clearance) answered(ctx context.Context, o outcome, resp *intercom.Response, sentAt time.Time) {
 	if c.done == nil {
 		return
 	}
-	if o.kind == KindThrottled {
-		c.w.gate.close(c.w.now().Add(o.wait))
+	if o.err.Code == codeInvalid { // No request was made.
+		c.permit.Cancel()
+	} else {
+		c.permit.Answered(resp, sentAt)
 	}
 	switch {
-	case o.err.Code == codeInvalid: // No request was made.
+	case o.err.Code == codeInvalid:
 		c.done(errSaysNothing)
 	case o.kind == KindNotSent || o.kind == KindUncertain:
 		c.done(errFailing)
@@ -150,9 +179,19 @@ func (c *clearance) cancel(ctx context.Context) {
 	if c == nil || c.done == nil {
 		return
 	}
+	c.permit.Cancel()
 	c.done(errSaysNothing)
 	c.done = nil
 	if err := c.pass.Cancel(ctx); err != nil {
 		c.w.log.Warn("the workspace's hold is not recorded", zap.Error(err))
 	}
+}
+
+// searched says that a search was answered, or found without one to be of no
+// use.
+func (c *clearance) searched(ctx context.Context, resp *intercom.Response, sentAt time.Time) {
+	if resp != nil && c.done != nil {
+		c.permit.Answered(resp, sentAt)
+	}
+	c.cancel(ctx)
 }

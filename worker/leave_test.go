@@ -11,15 +11,16 @@ import (
 
 	"github.com/intercom-dispatch/intercom-dispatch/internal/onhold"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
+	"github.com/intercom-dispatch/intercom-dispatch/ratelimit"
 )
 
 // failing lets n requests leave that Intercom fails.
 func failing(t *testing.T, w *Worker, n int) {
 	t.Helper()
 	for range n {
-		c, err := w.leave(t.Context())
+		c, err := w.leave(t.Context(), ratelimit.Normal)
 		require.NoError(t, err)
-		c.answered(t.Context(), outcome{kind: KindUncertain, err: ledger.Error{Code: "http_500"}})
+		c.answered(t.Context(), outcome{kind: KindUncertain, err: ledger.Error{Code: "http_500"}}, nil, time.Now())
 	}
 }
 
@@ -29,7 +30,7 @@ func TestWhenIntercomFailsOneRequestAtATimeProbes(t *testing.T) {
 		w := bare(t)
 		failing(t, w, tripInARow)
 		start := time.Now()
-		probe, err := w.leave(t.Context())
+		probe, err := w.leave(t.Context(), ratelimit.Normal)
 		require.NoError(t, err)
 		require.InDelta(t, breakerWait.Seconds(), time.Since(start).Seconds(), 0.5)
 
@@ -37,7 +38,7 @@ func TestWhenIntercomFailsOneRequestAtATimeProbes(t *testing.T) {
 		others := make(chan error, 3)
 		for range 3 {
 			go func() {
-				c, err := w.leave(t.Context())
+				c, err := w.leave(t.Context(), ratelimit.Normal)
 				c.cancel(t.Context())
 				others <- err
 			}()
@@ -45,7 +46,7 @@ func TestWhenIntercomFailsOneRequestAtATimeProbes(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		require.Empty(t, others)
-		probe.answered(t.Context(), outcome{kind: KindContactMissing})
+		probe.answered(t.Context(), outcome{kind: KindContactMissing}, nil, time.Now())
 		for range 3 {
 			require.NoError(t, <-others)
 		}
@@ -57,12 +58,12 @@ func TestAProbeThatFailsOrIsNotMadeLeavesTheBreakerOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := bare(t)
 		failing(t, w, tripInARow)
-		notMade, err := w.leave(t.Context())
+		notMade, err := w.leave(t.Context(), ratelimit.Normal)
 		require.NoError(t, err)
 		notMade.cancel(t.Context())
 		failing(t, w, 1)
 		start := time.Now()
-		c, err := w.leave(t.Context())
+		c, err := w.leave(t.Context(), ratelimit.Normal)
 		require.NoError(t, err)
 		c.cancel(t.Context())
 		require.InDelta(t, breakerWait.Seconds(), time.Since(start).Seconds(), 0.5)
@@ -78,9 +79,9 @@ func TestSomeFailuresAndAllRefusalsLeaveTheBreakerClosed(t *testing.T) {
 			if i%3 == 0 {
 				o = outcome{kind: KindNotSent}
 			}
-			c, err := w.leave(t.Context())
+			c, err := w.leave(t.Context(), ratelimit.Normal)
 			require.NoError(t, err)
-			c.answered(t.Context(), o)
+			c.answered(t.Context(), o, nil, time.Now())
 		}
 		require.Zero(t, time.Since(start))
 	})
@@ -91,8 +92,8 @@ func TestWhoWaitsForIntercomLeavesWhenTheWorkerStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := bare(t)
 		failing(t, w, tripInARow)
-		time.AfterFunc(time.Second, func() { close(w.stopping) })
-		_, err := w.leave(t.Context())
+		time.AfterFunc(time.Second, func() { w.stop() })
+		_, err := w.leave(t.Context(), ratelimit.Normal)
 		_, ok := errors.AsType[*snoozeError](err)
 		require.True(t, ok)
 	})

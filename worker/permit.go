@@ -2,50 +2,45 @@ package worker
 
 import (
 	"context"
-	"sync"
-	"time"
+
+	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
+	"github.com/intercom-dispatch/intercom-dispatch/ratelimit"
 )
 
-// gate holds attempts back while the rate limit is used up. It is open by
-// default and safe for concurrent use.
-type gate struct {
-	mu    sync.Mutex
-	until time.Time
-}
-
-// close keeps the gate shut until t, if it is not shut for longer.
-func (g *gate) close(t time.Time) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if t.After(g.until) {
-		g.until = t
-	}
-}
-
-// closedUntil returns when the gate opens; a past time means it is open.
-func (g *gate) closedUntil() time.Time {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.until
+// limiter is the part of *ratelimit.Limiter that deliveries need.
+type limiter interface {
+	TryAcquire(c ratelimit.Class) *ratelimit.Permit
+	Acquire(ctx context.Context, c ratelimit.Class) (*ratelimit.Permit, error)
 }
 
 // permit waits until the message may leave. It comes before begin, so that a
 // worker that dies while it waits leaves no attempt of which nobody knows what
 // it did.
 func (w *Worker) permit(ctx context.Context, d *delivery) (err error) {
-	d.leave, err = w.leave(ctx)
+	d.leave, err = w.leave(ctx, d.class())
 	return err
 }
 
-// waitForGate waits until the rate limit's window has room.
-func (w *Worker) waitForGate(ctx context.Context) error {
-	for {
-		wait := w.gate.closedUntil().Sub(w.now())
-		if wait <= 0 {
-			return nil
-		}
-		if err := w.wait(ctx, wait); err != nil {
-			return err
-		}
+func (d *delivery) class() ratelimit.Class {
+	if d.task.Priority == task.High {
+		return ratelimit.Urgent
 	}
+	return ratelimit.Normal
+}
+
+// acquire waits for a permit of the rate limit, unless the task ends or the
+// worker is told to stop.
+func (w *Worker) acquire(ctx context.Context, c ratelimit.Class) (*ratelimit.Permit, error) {
+	if p := w.limiter.TryAcquire(c); p != nil {
+		return p, nil
+	}
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stopped := context.AfterFunc(w.stopCtx, cancel)
+	defer stopped()
+	p, err := w.limiter.Acquire(waiting, c)
+	if err != nil && ctx.Err() == nil {
+		return nil, w.shuttingDown()
+	}
+	return p, err
 }

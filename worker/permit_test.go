@@ -11,6 +11,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/intercom-dispatch/intercom-dispatch/internal/onhold"
+	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
+	"github.com/intercom-dispatch/intercom-dispatch/ledger"
+	"github.com/intercom-dispatch/intercom-dispatch/ratelimit"
 )
 
 // bare is a worker for what needs neither Redis nor Intercom.
@@ -20,8 +23,9 @@ func bare(t *testing.T) *Worker {
 	require.NoError(t, err)
 	w := &Worker{
 		cfg: Config{CommitTimeout: 10 * time.Second}, metrics: m, log: zap.NewNop(),
-		now: time.Now, stopping: make(chan struct{}), guard: free{},
+		now: time.Now, guard: free{}, limiter: unlimited{},
 	}
+	w.stopCtx, w.stop = context.WithCancel(t.Context())
 	w.breaker = w.newBreaker()
 	return w
 }
@@ -32,7 +36,27 @@ type free struct{}
 func (free) Enter(context.Context) (*onhold.Pass, error) { return &onhold.Pass{}, nil }
 func (free) Changed() <-chan struct{}                    { return nil }
 
-func TestAnOpenGateLetsPassAtOnce(t *testing.T) {
+// unlimited is the limiter of those who need not wait.
+type unlimited struct{}
+
+func (unlimited) TryAcquire(ratelimit.Class) *ratelimit.Permit { return &ratelimit.Permit{} }
+func (unlimited) Acquire(context.Context, ratelimit.Class) (*ratelimit.Permit, error) {
+	return &ratelimit.Permit{}, nil
+}
+
+// usedUp is the limiter that has no permit for anybody.
+type usedUp struct{ asked chan ratelimit.Class }
+
+func (usedUp) TryAcquire(ratelimit.Class) *ratelimit.Permit { return nil }
+func (u usedUp) Acquire(ctx context.Context, c ratelimit.Class) (*ratelimit.Permit, error) {
+	if u.asked != nil {
+		u.asked <- c
+	}
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestWhereThereArePermitsMessagesLeaveAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w, start := bare(t), time.Now()
@@ -41,24 +65,29 @@ func TestAnOpenGateLetsPassAtOnce(t *testing.T) {
 	})
 }
 
-func TestTheGateOpensAtItsLatestTime(t *testing.T) {
+func TestHighMessagesAreUrgent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w, start := bare(t), time.Now()
-		w.gate.close(start.Add(5 * time.Second))
-		w.gate.close(start.Add(2 * time.Second)) // Another answer said less.
-		time.AfterFunc(4*time.Second, func() { w.gate.close(start.Add(9 * time.Second)) })
-		require.NoError(t, w.permit(t.Context(), &delivery{}))
-		require.Equal(t, 9*time.Second, time.Since(start))
+		for priority, class := range map[string]ratelimit.Class{
+			task.High: ratelimit.Urgent, task.Normal: ratelimit.Normal, task.Bulk: ratelimit.Normal,
+		} {
+			w := bare(t)
+			u := usedUp{asked: make(chan ratelimit.Class, 1)}
+			w.limiter = u
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			require.Error(t, w.permit(ctx, &delivery{task: ledger.Task{Priority: priority}}))
+			cancel()
+			require.Equal(t, class, <-u.asked, priority)
+		}
 	})
 }
 
-func TestWhoWaitsAtTheGateLeavesWhenTheWorkerStops(t *testing.T) {
+func TestWhoWaitsForAPermitLeavesWhenTheWorkerStops(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w, start := bare(t), time.Now()
-		w.gate.close(start.Add(time.Minute))
-		time.AfterFunc(time.Second, func() { close(w.stopping) })
+		w.limiter = usedUp{}
+		time.AfterFunc(time.Second, w.stop)
 		err := w.permit(t.Context(), &delivery{})
 		snooze, ok := errors.AsType[*snoozeError](err)
 		require.True(t, ok, "the task would count as done, or wait: %v", err)
@@ -67,11 +96,11 @@ func TestWhoWaitsAtTheGateLeavesWhenTheWorkerStops(t *testing.T) {
 	})
 }
 
-func TestWhoWaitsAtTheGateLeavesWithTheTask(t *testing.T) {
+func TestWhoWaitsForAPermitLeavesWithTheTask(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := bare(t)
-		w.gate.close(time.Now().Add(time.Minute))
+		w.limiter = usedUp{}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		require.ErrorIs(t, w.permit(ctx, &delivery{}), context.DeadlineExceeded)

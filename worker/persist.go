@@ -25,7 +25,7 @@ const (
 func (w *Worker) persist(ctx context.Context, d *delivery, write func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	stopping := w.stopping
+	stopping := w.stopCtx.Done()
 	for wait := firstPersistWait; ; wait = min(2*wait, maxPersistWait) {
 		err := tryOnce(ctx, write)
 		if err == nil || isVerdict(err) {

@@ -36,7 +36,7 @@ func TestAResultIsGivenUpTheCommitTimeoutAfterTheWorkerIsToldToStop(t *testing.T
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w, start := bare(t), time.Now()
-		time.AfterFunc(time.Minute, func() { close(w.stopping) })
+		time.AfterFunc(time.Minute, func() { w.stop() })
 		err := w.persist(t.Context(), &delivery{}, func(context.Context) error { return errAway })
 		require.ErrorIs(t, err, errAway)
 		require.ErrorContains(t, err, "not recorded within 10s")
@@ -50,7 +50,7 @@ func TestAWorkerThatStopsDoesNotWaitForARedisThatHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w, start := bare(t), time.Now()
-		close(w.stopping)
+		w.stop()
 		err := w.persist(t.Context(), &delivery{}, func(ctx context.Context) error {
 			<-ctx.Done()
 			return ctx.Err()

@@ -21,7 +21,7 @@ func (w *Worker) send(ctx context.Context, d *delivery) error {
 	d.outcome = classify(created, resp, err)
 	w.metrics.attempts.WithLabelValues(string(d.outcome.kind)).Inc()
 	w.metrics.requestSeconds.Observe(d.took.Seconds())
-	d.leave.answered(ctx, d.outcome)
+	d.leave.answered(ctx, d.outcome, resp, start)
 	return nil
 }
 

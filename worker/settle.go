@@ -13,6 +13,7 @@ import (
 	"github.com/intercom-dispatch/intercom-dispatch/internal/settle"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
+	"github.com/intercom-dispatch/intercom-dispatch/ratelimit"
 )
 
 const (
@@ -108,11 +109,12 @@ func (w *Worker) search(ctx context.Context, d *delivery) (*ledger.Found, error)
 	d.leave = nil
 	searchCtx, cancel := context.WithTimeout(ctx, w.cfg.RequestTimeout)
 	defer cancel()
+	start := w.now()
 	found, resp, err := w.finder.Find(searchCtx, d.envelope.Message, d.attempt.UnsettledSince)
 	if err != nil {
-		return nil, w.searchFailed(ctx, leave, resp, err)
+		return nil, w.searchFailed(ctx, leave, resp, start, err)
 	}
-	leave.answered(ctx, outcome{}) // It says nothing about messages.
+	leave.answered(ctx, outcome{}, resp, start) // It says nothing about messages.
 	for _, c := range found {
 		f := ledger.Found{MessageID: string(c.Source.ID), ConversationID: string(c.ID)}
 		owner, err := w.ledger.LookupMessage(ctx, f.MessageID)
@@ -131,17 +133,17 @@ func (w *Worker) search(ctx context.Context, d *delivery) (*ledger.Found, error)
 
 // searchFailed tells apart what the search found out from what kept it from
 // searching.
-func (w *Worker) searchFailed(ctx context.Context, leave *clearance, resp *intercom.Response, err error) error {
+func (w *Worker) searchFailed(ctx context.Context, leave *clearance, resp *intercom.Response, sentAt time.Time, err error) error {
 	for _, undecided := range []error{settle.ErrNotComparable, settle.ErrUndecided, settle.ErrTooMany} {
 		if errors.Is(err, undecided) {
-			leave.cancel(ctx)
+			leave.searched(ctx, resp, sentAt)
 			return err
 		}
 	}
 	o := classify(nil, resp, err)
 	// A token may send messages and not read conversations.
 	o.hold = false
-	leave.answered(ctx, o)
+	leave.answered(ctx, o, resp, sentAt)
 	if o.err.Status == http.StatusForbidden {
 		return fmt.Errorf("%w: %s", errForbidden, reasonText(o.err))
 	}
@@ -208,7 +210,9 @@ func (w *Worker) firstLook() time.Duration {
 // resend begins another attempt, after one that may have created the message.
 func (w *Worker) resend(ctx context.Context, d *delivery) error {
 	if d.leave == nil { // The search has used it.
-		if err := w.permit(ctx, d); err != nil {
+		var err error
+		// It has waited for its turn already.
+		if d.leave, err = w.leave(ctx, ratelimit.Urgent); err != nil {
 			return err
 		}
 	}

@@ -134,7 +134,7 @@ func TestShutdownGivesBackWhatWaitsForTheRateLimit(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, b *bundle) {
 		t.Helper()
-		b.fail("first", throttled(time.Now().Add(50*time.Second)))
+		b.fail("first", throttled(time.Now().Add(15*time.Second)))
 		stop, done := b.start()
 		b.enqueue("first")
 		b.waitState("first", ledger.Waiting)

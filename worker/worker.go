@@ -18,6 +18,7 @@ import (
 	"github.com/intercom-dispatch/intercom-dispatch/internal/settle"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
+	"github.com/intercom-dispatch/intercom-dispatch/ratelimit"
 )
 
 // queueWeights say how often each priority's queue is looked at first. No
@@ -27,18 +28,21 @@ var queueWeights = map[string]int{task.High: 20, task.Normal: 5, task.Bulk: 1}
 // Worker delivers the messages of one workspace. Several, in one process or
 // many, share the work.
 type Worker struct {
-	cfg      Config
-	ledger   *ledger.Ledger
-	log      *zap.Logger
-	metrics  *metrics
-	roster   *roster.Roster
-	onHold   *onhold.Guard
-	guard    guard // onHold
-	breaker  *gobreaker.TwoStepCircuitBreaker[struct{}]
-	finder   *settle.Finder
-	gate     gate
-	now      func() time.Time
-	stopping chan struct{}
+	cfg     Config
+	ledger  *ledger.Ledger
+	log     *zap.Logger
+	metrics *metrics
+	roster  *roster.Roster
+	onHold  *onhold.Guard
+	guard   guard // onHold
+	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
+	finder  *settle.Finder
+	rate    *ratelimit.Limiter
+	limiter limiter // rate
+	now     func() time.Time
+	// stopCtx ends when the worker is told to stop.
+	stopCtx context.Context //nolint:containedctx // Stages have a task's context, and this one besides.
+	stop    context.CancelFunc
 }
 
 // New returns a worker. Its error names the field of the configuration.
@@ -56,7 +60,7 @@ func New(cfg Config) (*Worker, error) {
 		return nil, fmt.Errorf("worker: register metrics: %w", err)
 	}
 	w := &Worker{
-		cfg: cfg, ledger: l, metrics: m, now: cfg.Now, stopping: make(chan struct{}),
+		cfg: cfg, ledger: l, metrics: m, now: cfg.Now,
 		log:    cfg.Log.With(zap.String("workspace", cfg.Workspace)),
 		finder: settle.NewFinder(cfg.Intercom),
 	}
@@ -65,6 +69,11 @@ func New(cfg Config) (*Worker, error) {
 		return nil, fmt.Errorf("worker: %w", err)
 	}
 	w.guard = w.onHold
+	if w.rate, err = w.newLimiter(); err != nil {
+		return nil, fmt.Errorf("worker: %w", err)
+	}
+	w.limiter = w.rate
+	w.stopCtx, w.stop = context.WithCancel(context.Background())
 	if w.roster, err = w.newRoster(); err != nil {
 		return nil, fmt.Errorf("worker: %w", err)
 	}
@@ -74,6 +83,13 @@ func New(cfg Config) (*Worker, error) {
 func (w *Worker) newRoster() (*roster.Roster, error) {
 	return roster.New(roster.Config{
 		Redis: w.cfg.Redis, Workspace: w.cfg.Workspace, Queues: w.queueNames(), Log: w.cfg.Log,
+	})
+}
+
+func (w *Worker) newLimiter() (*ratelimit.Limiter, error) {
+	return ratelimit.New(ratelimit.Config{
+		Redis: w.cfg.Redis, Key: ledger.RateLimitKey(w.cfg.Workspace), Share: w.cfg.RateShare,
+		Log: w.log, Metrics: w.cfg.Metrics,
 	})
 }
 
@@ -98,6 +114,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	guarding, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var guards errgroup.Group
 	guards.Go(func() error { return w.onHold.Run(guarding) })
+	guards.Go(func() error { return w.rate.Run(guarding) })
 	err := w.serve(ctx)
 	stop()
 	return errors.Join(err, guards.Wait())
@@ -113,7 +130,7 @@ func (w *Worker) serve(ctx context.Context) error {
 			return retryDelay(w.now, err)
 		},
 		Logger: w.cfg.AsynqLog,
-	}, w, w.roster, func() { close(w.stopping) })
+	}, w, w.roster, w.stop)
 }
 
 func (w *Worker) queueNames() []string { return slices.Sorted(maps.Keys(w.queues())) }

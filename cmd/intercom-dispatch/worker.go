@@ -26,6 +26,7 @@ type workerCommand struct {
 	ContactWait    time.Duration `env:"DISPATCH_CONTACT_WAIT" default:"15m" placeholder:"DURATION" help:"How long a contact that Intercom does not know may yet appear (${default})."`
 	GiveUpAfter    time.Duration `env:"DISPATCH_GIVE_UP_AFTER" default:"24h" placeholder:"DURATION" help:"How long a message that Intercom does not take is tried (${default})."`
 	SettleDelay    time.Duration `env:"DISPATCH_SETTLE_DELAY" default:"5m" placeholder:"DURATION" help:"How long a message that may have been created is looked for in Intercom, whose search lags behind, before it counts as not there (${default})."`
+	RateShare      float64       `env:"DISPATCH_RATE_SHARE" default:"1.0" placeholder:"SHARE" help:"Part of Intercom's rate limit that all workers of the workspace together may use, above 0 and at most 1 (${default}). The rest is left for other apps."`
 	IfUncertain    string        `env:"DISPATCH_IF_UNCERTAIN" enum:"resend,hold" default:"resend" placeholder:"resend|hold" help:"What happens when an attempt may or may not have created the message (${default})."`
 
 	Webhook bool `help:"Receive webhook notifications in the same process."`
@@ -106,6 +107,8 @@ func (c *workerCommand) check() error {
 		return errors.New("--give-up-after must be longer than 0")
 	case c.SettleDelay <= 0:
 		return errors.New("--settle-delay must be longer than 0")
+	case !(c.RateShare > 0 && c.RateShare <= 1):
+		return errors.New("--rate-share must be above 0 and at most 1, such as 0.8")
 	case c.RecordTTL <= max(c.GiveUpAfter, c.SettleDelay, c.ContactWait):
 		return errors.New("--record-ttl must be longer than --give-up-after, --settle-delay and --contact-wait: " +
 			"the record of a message that still waits would be forgotten, and the message sent again")
@@ -118,7 +121,8 @@ func (c *workerCommand) worker(conn *connection, client *intercom.Client, log *z
 		Redis: conn.client, Intercom: client, Workspace: c.Workspace,
 		Concurrency: c.Concurrency, RequestTimeout: c.RequestTimeout, ContactWait: &c.ContactWait,
 		GiveUpAfter: c.GiveUpAfter, SettleDelay: c.SettleDelay, IfUncertain: ledger.Policy(c.IfUncertain), RecordTTL: c.RecordTTL,
-		Log: log, AsynqLog: logging.Asynq(log), Metrics: r,
+		RateShare: c.RateShare,
+		Log:       log, AsynqLog: logging.Asynq(log), Metrics: r,
 	})
 }
 
@@ -127,7 +131,7 @@ func (c *workerCommand) logConfig(log *zap.Logger) {
 		zap.String("version", buildVersion()), zap.String("workspace", c.Workspace),
 		zap.Int("concurrency", c.Concurrency), zap.Duration("request_timeout", c.RequestTimeout),
 		zap.Duration("contact_wait", c.ContactWait), zap.Duration("give_up_after", c.GiveUpAfter),
-		zap.Duration("settle_delay", c.SettleDelay), zap.String("if_uncertain", c.IfUncertain), zap.Duration("record_ttl", c.RecordTTL),
+		zap.Duration("settle_delay", c.SettleDelay), zap.String("if_uncertain", c.IfUncertain), zap.Duration("record_ttl", c.RecordTTL), zap.Float64("rate_share", c.RateShare),
 		zap.String("intercom_region", c.Region), zap.String("intercom_base_url", c.BaseURL),
 		zap.String("intercom_version", c.Version), zap.Bool("intercom_token_configured", true),
 		zap.String("admin_addr", c.AdminAddr), zap.Bool("webhook", c.Webhook), zap.Bool("monitor", c.Monitor),
