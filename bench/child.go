@@ -1,0 +1,97 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// child is a process with a role, as its parent sees it. It is not safe for
+// concurrent use.
+type child struct {
+	role    string
+	cmd     *exec.Cmd
+	in      io.WriteCloser
+	out     *bufio.Reader
+	addr    string
+	logPath string
+}
+
+// start starts this program with a role, and returns when it is up. What it
+// logs goes to a file in dir.
+func start(ctx context.Context, dir, role string, s spec) (*child, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	arg, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	c := &child{role: role, logPath: filepath.Join(dir, role+".log")}
+	log, err := os.OpenFile(c.logPath, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	// The process has a descriptor of its own.
+	defer func() { _ = log.Close() }()
+	// It ends with its standard input, not with the context: redis-server has
+	// to be stopped by it.
+	c.cmd = exec.CommandContext(context.WithoutCancel(ctx), exe, roleArg, role, string(arg)) //nolint:gosec // It is this program.
+	c.cmd.Stderr = log
+	if c.in, err = c.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := c.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	c.out = bufio.NewReader(out)
+	if err := c.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start role %s: %w", role, err)
+	}
+	var up started
+	if err := c.read(&up); err != nil {
+		c.quit()
+		return nil, err
+	}
+	c.addr = up.Addr
+	return c, nil
+}
+
+// usage returns the CPU time that the process has used so far.
+func (c *child) usage() (usage, error) {
+	var u usage
+	if _, err := io.WriteString(c.in, orderUsage+"\n"); err != nil {
+		return u, c.failed(err)
+	}
+	return u, c.read(&u)
+}
+
+func (c *child) read(v any) error {
+	text, err := c.out.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(text, v)
+	}
+	if err != nil {
+		return c.failed(err)
+	}
+	return nil
+}
+
+func (c *child) failed(err error) error {
+	const tail = 1000
+	log, _ := os.ReadFile(c.logPath)
+	return fmt.Errorf("role %s: %w; its log ends with:\n%s", c.role, err, log[max(0, len(log)-tail):])
+}
+
+// quit ends the process and waits for it. It may be called more than once.
+func (c *child) quit() {
+	_ = c.in.Close()
+	_ = c.cmd.Wait() // It may have failed, which was told where it mattered.
+}
