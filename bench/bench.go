@@ -78,7 +78,7 @@ func (b *bench) close() {
 	if b.redis != nil {
 		b.redis.close()
 	}
-	_ = os.RemoveAll(b.dir)
+	_ = os.RemoveAll(b.dir) //nolint:gosec // MkdirTemp has made it.
 }
 
 func (b *bench) cases() []testCase {

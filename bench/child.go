@@ -34,7 +34,7 @@ func start(ctx context.Context, dir, role string, s spec) (*child, error) {
 		return nil, err
 	}
 	c := &child{role: role, logPath: filepath.Join(dir, role+".log")}
-	log, err := os.OpenFile(c.logPath, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(c.logPath, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) //nolint:gosec // In a directory of our own.
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func start(ctx context.Context, dir, role string, s spec) (*child, error) {
 	defer func() { _ = log.Close() }()
 	// It ends with its standard input, not with the context: redis-server has
 	// to be stopped by it.
-	c.cmd = exec.CommandContext(context.WithoutCancel(ctx), exe, roleArg, role, string(arg)) //nolint:gosec // It is this program.
+	c.cmd = exec.CommandContext(context.WithoutCancel(ctx), exe, roleArg, role, string(arg))
 	c.cmd.Stderr = log
 	if c.in, err = c.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func (c *child) read(v any) error {
 
 func (c *child) failed(err error) error {
 	const tail = 1000
-	log, _ := os.ReadFile(c.logPath)
+	log, _ := os.ReadFile(c.logPath) //nolint:gosec // In a directory of our own.
 	return fmt.Errorf("role %s: %w; its log ends with:\n%s", c.role, err, log[max(0, len(log)-tail):])
 }
 

@@ -7,11 +7,8 @@ import (
 	"time"
 )
 
-// Delayed messages are due between these times after they were enqueued.
-const (
-	minDelay = 2 * time.Second
-	maxDelay = 6 * time.Second
-)
+// minDelay is the least time after which a delayed message is due.
+const minDelay = 1500 * time.Millisecond
 
 func delayedCase() testCase {
 	latest := line{name: "delayed: latest, ms after its time", signed: true}
@@ -53,7 +50,7 @@ func (b *bench) lateness(ctx context.Context, side string) ([]float64, error) {
 	now := time.Now()
 	for n := range items {
 		// A message's time has whole milliseconds.
-		delay := minDelay + rand.N(maxDelay-minDelay) //nolint:gosec // A random moment, no secret.
+		delay := minDelay + rand.N(b.delays) //nolint:gosec // A random moment, no secret.
 		items[n].at = now.Add(delay).Truncate(time.Millisecond)
 		if err := p.enqueue(ctx, items[n]); err != nil {
 			return nil, err

@@ -56,7 +56,7 @@ func (b *bench) dispatch(
 		return d, err
 	}
 	defer fake.quit()
-	if _, err := b.preload(ctx, side, messages); err != nil {
+	if err := b.preload(ctx, side, messages); err != nil {
 		return d, err
 	}
 	w, err := b.startWorker(ctx, side, fake, s)
@@ -89,17 +89,17 @@ func (b *bench) startWorker(ctx context.Context, side string, fake *fakeProcess,
 }
 
 // preload enqueues n messages.
-func (b *bench) preload(ctx context.Context, side string, n int) ([]item, error) {
+func (b *bench) preload(ctx context.Context, side string, n int) error {
 	p, err := newProducer(side, b.redis.addr, 0)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer p.close()
 	items, err := newItems(0, n)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return items, p.batch(ctx, items)
+	return p.batch(ctx, items)
 }
 
 // finish waits for the last message and for the worker to be done with it, and

@@ -109,9 +109,10 @@ func (f *fake) me(w http.ResponseWriter, _ *http.Request) {
 
 // creation is what there is once enough messages were created.
 type creation struct {
-	Created, Duplicates int
+	Created    int `json:"created"`
+	Duplicates int `json:"duplicates"`
 	// At is when the last one that was waited for arrived, in Unix nanoseconds.
-	At int64
+	At int64 `json:"at"`
 }
 
 // created answers once there are ?n= messages.

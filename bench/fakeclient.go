@@ -50,11 +50,11 @@ func (f *fakeProcess) arrivals(ctx context.Context) ([]int64, error) {
 }
 
 func (f *fakeProcess) get(ctx context.Context, path string, v any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.url+path, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.url+path, http.NoBody) //nolint:gosec // It is a process of our own.
 	if err != nil {
 		return err
 	}
-	answer, err := f.client.Do(req)
+	answer, err := f.client.Do(req) //nolint:gosec // As above.
 	if err != nil {
 		return err
 	}

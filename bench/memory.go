@@ -45,7 +45,7 @@ func (b *bench) memory(ctx context.Context, side string) (pending, sent float64,
 	if err != nil {
 		return 0, 0, err
 	}
-	if _, err := b.preload(ctx, side, b.messages); err != nil {
+	if err := b.preload(ctx, side, b.messages); err != nil {
 		return 0, 0, err
 	}
 	if pending, err = b.bytesEach(ctx, side+", pending", empty); err != nil {

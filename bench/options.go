@@ -22,12 +22,14 @@ type options struct {
 	// idle is how long an idle worker is watched, and settle how long it is
 	// left alone before that.
 	idle, settle time.Duration
-	// delayed is how many delayed messages are enqueued.
+	// delayed is how many delayed messages are enqueued, and delays the time
+	// over which they are due.
 	delayed int
+	delays  time.Duration
 }
 
 func parseOptions(args []string, stderr io.Writer) (options, error) {
-	o := options{idle: 5 * time.Second, settle: 2 * time.Second, delayed: 40}
+	o := options{idle: 5 * time.Second, settle: 2 * time.Second, delayed: 40, delays: 5 * time.Second}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.IntVar(&o.rounds, "rounds", 3, "how often each side is measured, in alternation")
@@ -56,6 +58,6 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 }
 
 func (o *options) shorten() {
-	o.rounds, o.messages, o.samples, o.delayed = 1, 1000, 10, 10
-	o.idle, o.settle = time.Second, 500*time.Millisecond
+	o.rounds, o.messages, o.samples, o.delayed = 1, 500, lanes, 5
+	o.idle, o.settle, o.delays = 500*time.Millisecond, 200*time.Millisecond, 100*time.Millisecond
 }

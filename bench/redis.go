@@ -34,7 +34,11 @@ func runRedis(ctx context.Context, s spec, ready func(string) error) error {
 	if err := ready(net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port))); err != nil {
 		return err
 	}
-	return cmd.Wait()
+	err := cmd.Wait()
+	if ctx.Err() != nil {
+		return nil // It was killed.
+	}
+	return err
 }
 
 // redisServer is the redis-server of this run.

@@ -46,11 +46,8 @@ func (r *report) write(w io.Writer) error {
 			x.name, number(x.median(sideOurs), x.digits), number(x.median(sidePlain), x.digits), number(x.ratio(), 2),
 		})
 	}
-	text := table(rows)
-	for _, d := range r.details {
-		text += "\n" + d
-	}
-	_, err := fmt.Fprintf(w, "%s\n\n%s", r.about, text)
+	tables := append([]string{table(rows)}, r.details...)
+	_, err := fmt.Fprintf(w, "%s\n\n%s", r.about, strings.Join(tables, "\n"))
 	return err
 }
 

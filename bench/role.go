@@ -26,30 +26,30 @@ const (
 // spec is what a process with a role has to know.
 type spec struct {
 	// Dir, Port and AppendOnly are redis-server's.
-	Dir        string `json:",omitempty"`
-	Port       int    `json:",omitempty"`
-	AppendOnly bool   `json:",omitempty"`
+	Dir        string `json:"dir,omitempty"`
+	Port       int    `json:"port,omitempty"`
+	AppendOnly bool   `json:"append_only,omitempty"`
 	// Latency and Capacity are the fake's: how long it takes to answer, and the
 	// highest number of a message.
-	Latency  time.Duration `json:",omitempty"`
-	Capacity int           `json:",omitempty"`
+	Latency  time.Duration `json:"latency,omitempty"`
+	Capacity int           `json:"capacity,omitempty"`
 	// The others are the workers'.
-	Redis       string `json:",omitempty"` // host:port
-	DB          int    `json:",omitempty"`
-	Fake        string `json:",omitempty"` // URL
-	Concurrency int    `json:",omitempty"`
-	Profile     string `json:",omitempty"` // file
+	Redis       string `json:"redis,omitempty"` // host:port
+	DB          int    `json:"db,omitempty"`
+	Fake        string `json:"fake,omitempty"` // URL
+	Concurrency int    `json:"concurrency,omitempty"`
+	Profile     string `json:"profile,omitempty"` // file
 }
 
 // usage is the CPU time that a process has used.
 type usage struct {
-	CPU time.Duration
+	CPU time.Duration `json:"cpu"`
 }
 
 // started is the first line of a process with a role.
 type started struct {
 	// Addr is where it listens, if it does.
-	Addr string
+	Addr string `json:"addr"`
 }
 
 // runRole runs a role until it is told to quit, or until its standard input
@@ -74,7 +74,7 @@ func runRole(ctx context.Context, role, arg string) error {
 	for {
 		select {
 		case err := <-failed:
-			return fmt.Errorf("role %s ended: %w", role, err)
+			return fmt.Errorf("role %s ended: %v", role, err) //nolint:errorlint // It may be nil.
 		case order := <-orders:
 			if order != orderUsage {
 				return stopRole(role, stop, failed)
@@ -91,7 +91,7 @@ func runRole(ctx context.Context, role, arg string) error {
 func stopRole(role string, stop func(), failed <-chan error) error {
 	stop()
 	if role == roleRedis {
-		<-failed
+		return <-failed
 	}
 	return nil
 }
@@ -140,7 +140,7 @@ func startProfile(path string) (stop func(), err error) {
 	if path == "" {
 		return func() {}, nil
 	}
-	f, err := os.Create(path) //nolint:gosec // The user names it.
+	f, err := os.Create(path)
 	if err != nil {
 		return nil, fmt.Errorf("profile: %w", err)
 	}
