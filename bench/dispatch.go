@@ -112,12 +112,7 @@ func (b *bench) finish(ctx context.Context, fake *fakeProcess, messages int) (cr
 	if err := b.redis.drained(ctx); err != nil {
 		return c, err
 	}
-	after, err := fake.waitCreated(ctx, messages)
-	if err == nil && (after.Created != messages || after.Duplicates != 0) {
-		err = fmt.Errorf("%d messages were created, and %d more than once, instead of %d once each",
-			after.Created, after.Duplicates, messages)
-	}
-	return c, err
+	return c, fake.checkOnce(ctx, messages)
 }
 
 // cpus returns the CPU time of the worker, the fake and Redis.

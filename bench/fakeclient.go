@@ -34,6 +34,15 @@ func (f *fakeProcess) waitCreated(ctx context.Context, n int) (creation, error) 
 	return c, err
 }
 
+// checkOnce returns an error unless n messages were created, once each.
+func (f *fakeProcess) checkOnce(ctx context.Context, n int) error {
+	c, err := f.waitCreated(ctx, n)
+	if err == nil && (c.Created != n || c.Duplicates != 0) {
+		err = fmt.Errorf("%d messages were created, and %d of them again, instead of %d once", c.Created, c.Duplicates, n)
+	}
+	return err
+}
+
 // arrival waits for a message and returns when it arrived, in Unix
 // nanoseconds.
 func (f *fakeProcess) arrival(ctx context.Context, number int) (int64, error) {

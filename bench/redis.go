@@ -34,11 +34,10 @@ func runRedis(ctx context.Context, s spec, ready func(string) error) error {
 	if err := ready(net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port))); err != nil {
 		return err
 	}
-	err := cmd.Wait()
-	if ctx.Err() != nil {
-		return nil // It was killed.
+	if err := cmd.Wait(); ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil // It was killed.
 }
 
 // redisServer is the redis-server of this run.
