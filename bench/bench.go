@@ -45,7 +45,7 @@ type testCase struct {
 }
 
 // runTimeout is far more than one run of a case takes.
-const runTimeout = 5 * time.Minute
+const runTimeout = 3 * time.Minute
 
 type bench struct {
 	options

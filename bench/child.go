@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 )
 
 // child is a process with a role, as its parent sees it. It is not safe for
@@ -33,11 +32,11 @@ func start(ctx context.Context, dir, role string, s spec) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &child{role: role, logPath: filepath.Join(dir, role+".log")}
-	log, err := os.OpenFile(c.logPath, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) //nolint:gosec // In a directory of our own.
+	log, err := os.CreateTemp(dir, role+"-*.log")
 	if err != nil {
 		return nil, err
 	}
+	c := &child{role: role, logPath: log.Name()}
 	// The process has a descriptor of its own.
 	defer func() { _ = log.Close() }()
 	// It ends with its standard input, not with the context: redis-server has
@@ -94,4 +93,5 @@ func (c *child) failed(err error) error {
 func (c *child) quit() {
 	_ = c.in.Close()
 	_ = c.cmd.Wait() // It may have failed, which was told where it mattered.
+	_ = os.Remove(c.logPath) //nolint:gosec // CreateTemp has made it.
 }
