@@ -92,6 +92,6 @@ func (c *child) failed(err error) error {
 // quit ends the process and waits for it. It may be called more than once.
 func (c *child) quit() {
 	_ = c.in.Close()
-	_ = c.cmd.Wait() // It may have failed, which was told where it mattered.
+	_ = c.cmd.Wait()         // It may have failed, which was told where it mattered.
 	_ = os.Remove(c.logPath) //nolint:gosec // CreateTemp has made it.
 }
