@@ -2,8 +2,10 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -16,7 +18,8 @@ type child struct {
 	role    string
 	cmd     *exec.Cmd
 	in      io.WriteCloser
-	out     *bufio.Reader
+	out     chan []byte // lines of its standard output; closed at its end
+	ended   chan struct{}
 	addr    string
 	logPath string
 }
@@ -50,10 +53,11 @@ func start(ctx context.Context, dir, role string, s spec) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.out = bufio.NewReader(out)
 	if err := c.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start role %s: %w", role, err)
 	}
+	c.out, c.ended = make(chan []byte), make(chan struct{})
+	go c.readLines(out)
 	var up started
 	if err := c.read(&up); err != nil {
 		c.quit()
@@ -61,6 +65,29 @@ func start(ctx context.Context, dir, role string, s spec) (*child, error) {
 	}
 	c.addr = up.Addr
 	return c, nil
+}
+
+// readLines ends with the process. quit waits for it.
+func (c *child) readLines(out io.Reader) {
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		c.out <- bytes.Clone(lines.Bytes())
+	}
+	close(c.ended)
+	close(c.out)
+}
+
+// running returns a context that ends with the process as well, so that nobody
+// waits for what it was to do.
+func (c *child) running(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-c.ended:
+			cancel(c.failed(errEnded))
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 // usage returns the CPU time that the process has used so far.
@@ -73,15 +100,17 @@ func (c *child) usage() (usage, error) {
 }
 
 func (c *child) read(v any) error {
-	text, err := c.out.ReadBytes('\n')
-	if err == nil {
-		err = json.Unmarshal(text, v)
+	text, ok := <-c.out
+	if !ok {
+		return c.failed(errEnded)
 	}
-	if err != nil {
+	if err := json.Unmarshal(text, v); err != nil {
 		return c.failed(err)
 	}
 	return nil
 }
+
+var errEnded = errors.New("it has ended")
 
 func (c *child) failed(err error) error {
 	const tail = 1000
@@ -92,6 +121,8 @@ func (c *child) failed(err error) error {
 // quit ends the process and waits for it. It may be called more than once.
 func (c *child) quit() {
 	_ = c.in.Close()
+	for range c.out { // Its end.
+	}
 	_ = c.cmd.Wait()         // It may have failed, which was told where it mattered.
 	_ = os.Remove(c.logPath) //nolint:gosec // CreateTemp has made it.
 }

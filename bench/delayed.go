@@ -38,6 +38,8 @@ func (b *bench) lateness(ctx context.Context, side string) ([]float64, error) {
 		return nil, err
 	}
 	defer w.quit()
+	ctx, stop := w.running(ctx)
+	defer stop()
 	p, err := newProducer(side, b.redis.addr, 0)
 	if err != nil {
 		return nil, err

@@ -64,6 +64,8 @@ func (b *bench) dispatch(
 		return d, err
 	}
 	defer w.quit()
+	ctx, stop := w.running(ctx)
+	defer stop()
 	warm, err := fake.waitCreated(ctx, messages/warmUp)
 	if err != nil {
 		return d, err

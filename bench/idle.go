@@ -83,6 +83,8 @@ func (b *bench) sampleLane(ctx context.Context, side string, fake *fakeProcess, 
 		return nil, err
 	}
 	defer w.quit()
+	ctx, stop := w.running(ctx)
+	defer stop()
 	pause(ctx, b.settle)
 	var took []float64
 	for _, i := range items {

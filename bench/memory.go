@@ -55,7 +55,9 @@ func (b *bench) memory(ctx context.Context, side string) (pending, sent float64,
 	if err != nil {
 		return 0, 0, err
 	}
-	_, err = b.finish(ctx, fake, b.messages)
+	running, stop := w.running(ctx)
+	_, err = b.finish(running, fake, b.messages)
+	stop()
 	w.quit()
 	if err != nil {
 		return 0, 0, err

@@ -135,7 +135,7 @@ func (r *redisServer) drained(ctx context.Context) error {
 			return nil
 		}
 		if !pause(ctx, 5*time.Millisecond) {
-			return fmt.Errorf("%d of asynq's lists are not empty: %w", left, errors.Join(err, ctx.Err()))
+			return fmt.Errorf("%d of asynq's lists are not empty: %w", left, errors.Join(err, context.Cause(ctx)))
 		}
 	}
 }
