@@ -104,16 +104,21 @@ func (w *Worker) Run(ctx context.Context) error {
 }
 
 func (w *Worker) serve(ctx context.Context) error {
-	return task.Serve(ctx, w.cfg.Redis, asynq.Config{
-		Concurrency:     w.cfg.Concurrency,
-		Queues:          w.queues(),
-		ShutdownTimeout: w.cfg.ShutdownTimeout,
-		IsFailure:       isFailure,
-		RetryDelayFunc: func(_ int, err error, _ *asynq.Task) time.Duration {
-			return retryDelay(w.now, err)
+	return task.Server{
+		Redis: w.cfg.Redis,
+		Asynq: asynq.Config{
+			Concurrency:     w.cfg.Concurrency,
+			Queues:          w.queues(),
+			ShutdownTimeout: w.cfg.ShutdownTimeout,
+			IsFailure:       isFailure,
+			RetryDelayFunc: func(_ int, err error, _ *asynq.Task) time.Duration {
+				return retryDelay(w.now, err)
+			},
+			Logger: w.cfg.AsynqLog,
 		},
-		Logger: w.cfg.AsynqLog,
-	}, w, w.roster, func() { close(w.stopping) })
+		Handler: w, Roster: w.roster, First: task.Queue(w.cfg.Workspace, task.High),
+		Stopping: func() { close(w.stopping) },
+	}.Serve(ctx)
 }
 
 func (w *Worker) queueNames() []string { return slices.Sorted(maps.Keys(w.queues())) }
