@@ -65,8 +65,12 @@ func New(cfg Config) (*Client, error) {
 func (c *Client) Run(ctx context.Context) {
 	var watchers sync.WaitGroup
 	defer watchers.Wait()
+	peeker := newPeeker(c.cfg.Redis, len(c.queues))
+	if peeker != nil {
+		defer func() { _ = peeker.Close() }()
+	}
 	for _, q := range c.queues {
-		w := &watcher{Client: c, q: q}
+		w := &watcher{Client: c, q: q, peeker: peeker}
 		watchers.Go(func() { w.run(ctx) })
 	}
 	<-ctx.Done()

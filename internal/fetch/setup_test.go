@@ -193,3 +193,12 @@ func (b *bundle) processed() int {
 	require.NoError(b.t, err)
 	return n
 }
+
+// handled is a handler that tells the ids of the tasks that it ran.
+func handled(ran chan<- string) asynq.HandlerFunc {
+	return func(ctx context.Context, _ *asynq.Task) error {
+		id, _ := asynq.GetTaskID(ctx)
+		ran <- id
+		return nil
+	}
+}

@@ -11,9 +11,11 @@ import (
 )
 
 const (
-	// peekFor is how long one peek waits in Redis, in seconds. go-redis does
-	// not end it before, so the end of Run takes as long.
-	peekFor = 0.5
+	// peekFor is how long one peek waits in Redis, in seconds.
+	peekFor = 1
+	// peekTimeout is how long its answer is waited for: as long may a dead
+	// connection go unnoticed.
+	peekTimeout = 3 * time.Second
 	// pollInterval is how often a queue is looked at where Redis refuses to peek.
 	pollInterval = 30 * time.Millisecond
 	// pausedInterval is how often a paused queue is looked at.
@@ -28,8 +30,9 @@ const (
 type watcher struct {
 	*Client
 	q *queue
-	// polls is set when Redis has refused to peek.
-	polls bool
+	// peeker is the connection that waits. It is nil where there is none, or
+	// Redis has refused to let it wait: then the queue is polled.
+	peeker redis.UniversalClient
 }
 
 func (w *watcher) run(ctx context.Context) {
@@ -86,7 +89,7 @@ func (w *watcher) pause(ctx context.Context, futile int) bool {
 
 // look waits for an element of the list, for a while.
 func (w *watcher) look(ctx context.Context) (there bool, err error) {
-	if w.polls {
+	if w.peeker == nil {
 		n, err := w.UniversalClient.LLen(ctx, w.q.keys[0]).Result()
 		if n == 0 && err == nil {
 			sleep(ctx, pollInterval)
@@ -103,15 +106,15 @@ func (w *watcher) look(ctx context.Context) (there bool, err error) {
 // peek moves the next task onto its own place.
 func (w *watcher) peek(ctx context.Context) error {
 	pending := w.q.keys[0]
-	return w.UniversalClient.Process(ctx, once{redis.NewCmd(ctx, "blmove", pending, pending, "right", "right", peekFor)})
+	return w.peeker.Process(ctx, once{redis.NewCmd(ctx, "blmove", pending, pending, "right", "right", peekFor)})
 }
 
 // refused tells whether the server will not let us peek, ever. It says so once.
 func (w *watcher) refused(err error) bool {
-	if w.polls || !isRefusal(err) {
+	if w.peeker == nil || !isRefusal(err) {
 		return false
 	}
-	w.polls = true
+	w.peeker = nil
 	w.cfg.Log.Warn(fmt.Sprintf("Redis does not let us wait for tasks of %s, which are polled for every %s: ", w.q.name, pollInterval), err)
 	return true
 }
@@ -121,6 +124,24 @@ func (w *watcher) refused(err error) bool {
 func isRefusal(err error) bool {
 	answer, ok := errors.AsType[redis.Error](err)
 	return ok && (strings.HasPrefix(answer.Error(), "NOPERM") || strings.HasPrefix(answer.Error(), "ERR "))
+}
+
+// newPeeker returns a client with connections of its own, one for each queue.
+// Those of the given one are few, and may all be waited for. It is closed to
+// end a peek: go-redis does not end one for a context. For other kinds of
+// clients it returns nil.
+func newPeeker(rdb redis.UniversalClient, queues int) redis.UniversalClient {
+	switch rdb := rdb.(type) {
+	case *redis.Client:
+		o := *rdb.Options()
+		o.PoolSize, o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns, o.ReadTimeout = queues, 0, 0, 0, peekTimeout
+		return redis.NewClient(&o)
+	case *redis.ClusterClient:
+		o := *rdb.Options()
+		o.PoolSize, o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns, o.ReadTimeout = queues, 0, 0, 0, peekTimeout
+		return redis.NewClusterClient(&o)
+	}
+	return nil
 }
 
 // sleep tells whether ctx is still alive after d.
