@@ -2,6 +2,7 @@ package fetch_test
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -80,4 +81,37 @@ func usage(tb testing.TB) time.Duration {
 	var u syscall.Rusage
 	require.NoError(tb, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkIdle has a server wait for 5 s, and then for single tasks.
+func BenchmarkIdle(b *testing.B) {
+	for _, plain := range []bool{true, false} {
+		b.Run("plain="+strconv.FormatBool(plain), func(b *testing.B) {
+			s := redistest.Start(b, redistest.Options{})
+			rdb := s.Client(b)
+			began := make(chan time.Time, 1)
+			stop := start(b, rdb, 64, plain, func(context.Context, *asynq.Task) error {
+				began <- time.Now()
+				return nil
+			})
+			defer stop()
+			client := asynq.NewClientFromRedisClient(rdb)
+			var took []time.Duration
+			for i := range 200 {
+				sent := time.Now()
+				_, err := client.Enqueue(asynq.NewTask("t", nil), asynq.Queue(bulk), asynq.TaskID(strconv.Itoa(i)))
+				require.NoError(b, err)
+				took = append(took, (<-began).Sub(sent))
+				time.Sleep(time.Duration(i) * 100 * time.Microsecond)
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[100].Microseconds()), "p50-µs")
+			b.ReportMetric(float64(took[197].Microseconds()), "p99-µs")
+			const idle = 5 * time.Second
+			commands, cpu := processed(b, rdb), usage(b)
+			time.Sleep(idle)
+			b.ReportMetric(float64(processed(b, rdb)-commands)/idle.Seconds(), "commands/s")
+			b.ReportMetric(100*float64(usage(b)-cpu)/float64(idle), "cpu-%")
+		})
+	}
 }

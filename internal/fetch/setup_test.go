@@ -178,19 +178,20 @@ func await[T any](t *testing.T, c <-chan T, what string) T {
 // commands counts those that Redis runs in that time, also within scripts.
 func (b *bundle) commands(in time.Duration) int {
 	b.t.Helper()
-	before := b.processed()
+	before := processed(b.t, b.rdb)
 	time.Sleep(in)
-	return b.processed() - before
+	return processed(b.t, b.rdb) - before
 }
 
-func (b *bundle) processed() int {
-	b.t.Helper()
-	stats, err := redis.NewClient(&redis.Options{Addr: b.server.Addr}).Info(b.t.Context(), "stats").Result()
-	require.NoError(b.t, err)
+// processed is how many commands Redis has run, also within scripts.
+func processed(tb testing.TB, rdb redis.UniversalClient) int {
+	tb.Helper()
+	stats, err := rdb.Info(tb.Context(), "stats").Result()
+	require.NoError(tb, err)
 	_, after, _ := strings.Cut(stats, "total_commands_processed:")
 	number, _, _ := strings.Cut(after, "\r")
 	n, err := strconv.Atoi(number)
-	require.NoError(b.t, err)
+	require.NoError(tb, err)
 	return n
 }
 

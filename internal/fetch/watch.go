@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 const (
@@ -131,14 +132,18 @@ func isRefusal(err error) bool {
 // end a peek: go-redis does not end one for a context. For other kinds of
 // clients it returns nil.
 func newPeeker(rdb redis.UniversalClient, queues int) redis.UniversalClient {
+	// The given clients write to theirs while they connect.
+	maintenance := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	switch rdb := rdb.(type) {
 	case *redis.Client:
 		o := *rdb.Options()
 		o.PoolSize, o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns, o.ReadTimeout = queues, 0, 0, 0, peekTimeout
+		o.MaintNotificationsConfig, o.PushNotificationProcessor = maintenance, nil
 		return redis.NewClient(&o)
 	case *redis.ClusterClient:
 		o := *rdb.Options()
 		o.PoolSize, o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns, o.ReadTimeout = queues, 0, 0, 0, peekTimeout
+		o.MaintNotificationsConfig, o.PushNotificationProcessor = maintenance, nil
 		return redis.NewClusterClient(&o)
 	}
 	return nil
