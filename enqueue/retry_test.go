@@ -303,9 +303,10 @@ func (b *bundle) serve(h asynq.HandlerFunc) {
 	require.NoError(b.t, err)
 	done := make(chan error, 1)
 	go func() {
-		done <- task.Serve(ctx, b.rdb, asynq.Config{
-			Concurrency: 1, Queues: map[string]int{normalQueue: 1}, ShutdownTimeout: patience,
-		}, h, member, nil)
+		done <- task.Server{
+			Redis: b.rdb, Handler: h, Roster: member,
+			Asynq: asynq.Config{Concurrency: 1, Queues: map[string]int{normalQueue: 1}, ShutdownTimeout: patience},
+		}.Serve(ctx)
 	}()
 	b.t.Cleanup(func() {
 		cancel()

@@ -97,14 +97,18 @@ func NewMatcher(cfg MatcherConfig) (*Matcher, error) {
 
 // Run matches notifications until ctx ends. It may be called once.
 func (m *Matcher) Run(ctx context.Context) error {
-	return task.Serve(ctx, m.cfg.Redis, asynq.Config{
-		Concurrency:     matcherConcurrency,
-		Queues:          map[string]int{task.NotificationQueue(m.cfg.Workspace): 1},
-		ShutdownTimeout: matcherShutdown,
-		RetryDelayFunc:  retryDelay,
-		IsFailure:       func(err error) bool { return errors.Is(err, errUnknownMessage) },
-		Logger:          m.cfg.AsynqLog,
-	}, m, m.roster, nil)
+	return task.Server{
+		Redis: m.cfg.Redis,
+		Asynq: asynq.Config{
+			Concurrency:     matcherConcurrency,
+			Queues:          map[string]int{task.NotificationQueue(m.cfg.Workspace): 1},
+			ShutdownTimeout: matcherShutdown,
+			RetryDelayFunc:  retryDelay,
+			IsFailure:       func(err error) bool { return errors.Is(err, errUnknownMessage) },
+			Logger:          m.cfg.AsynqLog,
+		},
+		Handler: m, Roster: m.roster,
+	}.Serve(ctx)
 }
 
 // retryDelay gives a message's record a second or two to appear, and Redis

@@ -83,6 +83,10 @@ type Config struct {
 	// workspace together may use, above 0 and at most 1, 1 by default. They
 	// should all have the same.
 	RateShare float64
+	// PlainDequeue leaves fetching tasks to asynq, one at a time and at
+	// intervals, instead of fetching batches and waiting for tasks in Redis.
+	// That is slower and needs nothing but asynq's own ways.
+	PlainDequeue bool
 	// RecordTTL is how long records are kept, ledger.DefaultTTL by default.
 	RecordTTL time.Duration
 	// Log is required.

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/intercom-dispatch/intercom-dispatch/internal/combine"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/onhold"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/roster"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/settle"
@@ -51,7 +52,8 @@ func New(cfg Config) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("worker: %w", err)
 	}
-	l, err := ledger.New(cfg.Redis, cfg.Workspace, cfg.RecordTTL)
+	scripts := combine.New(cfg.Redis)
+	l, err := ledger.New(scripts, cfg.Workspace, cfg.RecordTTL)
 	if err != nil {
 		return nil, fmt.Errorf("worker: %w", err)
 	}
@@ -60,7 +62,7 @@ func New(cfg Config) (*Worker, error) {
 		return nil, fmt.Errorf("worker: register metrics: %w", err)
 	}
 	w := &Worker{
-		cfg: cfg, ledger: l, metrics: m, now: cfg.Now,
+		cfg: cfg, scripts: scripts, ledger: l, metrics: m, now: cfg.Now,
 		log:    cfg.Log.With(zap.String("workspace", cfg.Workspace)),
 		finder: settle.NewFinder(cfg.Intercom),
 	}
@@ -117,20 +119,27 @@ func (w *Worker) Run(ctx context.Context) error {
 	guards.Go(func() error { return w.rate.Run(guarding) })
 	err := w.serve(ctx)
 	stop()
-	return errors.Join(err, guards.Wait())
+	err = errors.Join(err, guards.Wait())
+	w.scripts.Wait()
+	return err
 }
 
 func (w *Worker) serve(ctx context.Context) error {
-	return task.Serve(ctx, w.cfg.Redis, asynq.Config{
-		Concurrency:     w.cfg.Concurrency,
-		Queues:          w.queues(),
-		ShutdownTimeout: w.cfg.ShutdownTimeout,
-		IsFailure:       isFailure,
-		RetryDelayFunc: func(_ int, err error, _ *asynq.Task) time.Duration {
-			return retryDelay(w.now, err)
+	return task.Server{
+		Redis: w.cfg.Redis,
+		Asynq: asynq.Config{
+			Concurrency:     w.cfg.Concurrency,
+			Queues:          w.queues(),
+			ShutdownTimeout: w.cfg.ShutdownTimeout,
+			IsFailure:       isFailure,
+			RetryDelayFunc: func(_ int, err error, _ *asynq.Task) time.Duration {
+				return retryDelay(w.now, err)
+			},
+			Logger: w.cfg.AsynqLog,
 		},
-		Logger: w.cfg.AsynqLog,
-	}, w, w.roster, w.stop)
+		Handler: w, Roster: w.roster, First: task.Queue(w.cfg.Workspace, task.High),
+		Plain: w.cfg.PlainDequeue, Scripts: w.scripts, Stopping: w.stop,
+	}.Serve(ctx)
 }
 
 func (w *Worker) queueNames() []string { return slices.Sorted(maps.Keys(w.queues())) }

@@ -66,11 +66,14 @@ func (p *process) serve(f *fakeIntercom) {
 	require.NoError(p.b.t, err)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		_ = task.Serve(ctx, rdb, asynq.Config{
-			Concurrency: concurrency, Queues: map[string]int{queues[0]: 2, queues[1]: 1},
-			IsFailure:      func(error) bool { return false },
-			RetryDelayFunc: func(int, error, *asynq.Task) time.Duration { return time.Second },
-		}, p.deliver(f), member, nil)
+		_ = task.Server{
+			Redis: rdb, Handler: p.deliver(f), Roster: member,
+			Asynq: asynq.Config{
+				Concurrency: concurrency, Queues: map[string]int{queues[0]: 2, queues[1]: 1},
+				IsFailure:      func(error) bool { return false },
+				RetryDelayFunc: func(int, error, *asynq.Task) time.Duration { return time.Second },
+			},
+		}.Serve(ctx)
 	})
 	p.b.t.Cleanup(func() {
 		cancel()

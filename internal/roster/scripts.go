@@ -35,7 +35,7 @@ if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 return redis.call('HDEL', KEYS[1], ARGV[1])
 `)
 
-// putBackScript makes an active task pending, as the next to be taken, if its
+// putBackSource makes an active task pending, as the next to be taken, if its
 // lease is still the one that was seen. It does what asynq's requeueCmd does
 // (internal/rdb/rdb.go), which refuses tasks without a lease entry, and writes
 // pending_since as enqueueing does. A task whose message asynq has deleted is
@@ -53,7 +53,7 @@ return redis.call('HDEL', KEYS[1], ARGV[1])
 //	ARGV[3] now, Unix nanoseconds
 //
 // Result: 1 if it was put back, 2 if it was removed, 0 if neither.
-var putBackScript = redis.NewScript(`
+const putBackSource = `
 local lease = redis.call('ZSCORE', KEYS[2], ARGV[1])
 if (lease and tonumber(lease)) ~= (ARGV[2] ~= '' and tonumber(ARGV[2])) then return 0 end
 if redis.call('LREM', KEYS[1], 0, ARGV[1]) == 0 then return 0 end
@@ -65,9 +65,11 @@ end
 redis.call('RPUSH', KEYS[3], ARGV[1])
 redis.call('HSET', KEYS[4], 'state', 'pending', 'pending_since', ARGV[3])
 return 1
-`)
+`
 
-// The results of putBackScript.
+var putBackScript = redis.NewScript(putBackSource)
+
+// The results of putBackSource.
 const (
 	wasPutBack = 1
 	wasRemoved = 2

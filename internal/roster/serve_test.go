@@ -22,10 +22,13 @@ func (b *bench) serve(r *roster.Roster, h asynq.HandlerFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(b.t.Context()))
 	done := make(chan error, 1)
 	go func() {
-		done <- task.Serve(ctx, b.rdb, asynq.Config{
-			Concurrency: 4, Queues: map[string]int{"q": 1}, ShutdownTimeout: time.Second,
-			RetryDelayFunc: func(int, error, *asynq.Task) time.Duration { return 0 },
-		}, h, r, nil)
+		done <- task.Server{
+			Redis: b.rdb, Handler: h, Roster: r,
+			Asynq: asynq.Config{
+				Concurrency: 4, Queues: map[string]int{"q": 1}, ShutdownTimeout: time.Second,
+				RetryDelayFunc: func(int, error, *asynq.Task) time.Duration { return 0 },
+			},
+		}.Serve(ctx)
 	}()
 	b.t.Cleanup(func() {
 		cancel()

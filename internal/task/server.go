@@ -3,20 +3,27 @@ package task
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/intercom-dispatch/intercom-dispatch/internal/fetch"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/roster"
 )
 
-// How often a server looks for work. asynq's own defaults, 1 s for queues that
-// were empty and 5 s for delayed tasks, would make messages late; these cost
-// an idle worker some 100 Redis commands a second.
 const (
-	checkInterval        = 100 * time.Millisecond
+	// checkInterval is how long asynq sleeps after a call that found nothing.
+	// Such a call has waited long enough before.
+	checkInterval = 2 * time.Millisecond
+	// plainCheckInterval is the same where asynq looks for work by itself. Its
+	// own default, 1 s, would make messages late; this costs an idle worker
+	// some 100 Redis commands a second.
+	plainCheckInterval = 100 * time.Millisecond
+	// delayedCheckInterval is how often asynq looks for delayed tasks, where
+	// its default is 5 s.
 	delayedCheckInterval = 200 * time.Millisecond
 )
 
@@ -28,39 +35,97 @@ const (
 	leaveTimeout = 2 * time.Second
 )
 
-// Serve runs an asynq server until ctx ends, and then lets the tasks under way
-// finish for at most cfg.ShutdownTimeout. stopping, if not nil, is called
-// before it waits for them. The server is the member r of the roster, which
-// must watch the server's queues and may be served once. While Redis does not
-// answer Serve waits, also at its start. The connection stays the caller's.
-func Serve(
-	ctx context.Context, rdb redis.UniversalClient, cfg asynq.Config, h asynq.Handler, r *roster.Roster, stopping func(),
-) error {
-	cfg.TaskCheckInterval = checkInterval
-	cfg.DelayedTaskCheckInterval = delayedCheckInterval
-	if cfg.Logger == nil {
-		cfg.Logger = discard{}
+// Server is an asynq server as Serve runs it.
+type Server struct {
+	// Redis is the connection. Required; stays the caller's to close.
+	Redis redis.UniversalClient
+	// Scripts runs asynq's scripts but for those that fetch tasks, on the same
+	// Redis. It is Redis if nil.
+	Scripts redis.Scripter
+	// Asynq is the server's own configuration. Serve sets how often it looks
+	// for tasks.
+	Asynq asynq.Config
+	// Handler runs the tasks. Required.
+	Handler asynq.Handler
+	// Roster is the server's member of the roster, which must watch the
+	// server's queues and may be served once. Required.
+	Roster *roster.Roster
+	// First is the queue whose tasks come before all others, and for which a
+	// part of the server's concurrency is kept; empty for none.
+	First string
+	// Plain leaves fetching tasks to asynq: one at a time, looked for at
+	// intervals, and all queues by their weights.
+	Plain bool
+	// Stopping, if not nil, is called when no more tasks are taken, before
+	// those under way are waited for.
+	Stopping func()
+}
+
+// Serve runs the server until ctx ends, and then lets the tasks under way
+// finish for at most Asynq.ShutdownTimeout. While Redis does not answer it
+// waits, also at its start.
+func (s Server) Serve(ctx context.Context) error {
+	if s.Asynq.Logger == nil {
+		s.Asynq.Logger = discard{}
+	}
+	if s.Stopping == nil {
+		s.Stopping = func() {}
 	}
 	// Before the first task: what a worker has that nobody knows is taken from it.
-	if !announced(ctx, r, cfg.Logger) {
-		if stopping != nil {
-			stopping()
-		}
+	if !announced(ctx, s.Roster, s.Asynq.Logger) {
+		s.Stopping()
 		return nil
 	}
-	defer leave(ctx, r)
-	srv := asynq.NewServerFromRedisClient(rdb, cfg)
-	if err := srv.Start(inHand(r, h)); err != nil {
+	defer leave(ctx, s.Roster)
+	if s.Plain {
+		return s.servePlainly(ctx)
+	}
+	return s.serveFetched(ctx)
+}
+
+func (s Server) servePlainly(ctx context.Context) error {
+	return s.run(ctx, s.Redis, inHand(s.Roster, s.Handler), plainCheckInterval, func() {})
+}
+
+func (s Server) serveFetched(ctx context.Context) error {
+	if s.Asynq.Concurrency < 1 {
+		s.Asynq.Concurrency = runtime.NumCPU() // As asynq does.
+	}
+	f, err := fetch.New(fetch.Config{
+		Redis: s.Redis, Scripts: s.Scripts, Queues: s.Asynq.Queues, First: s.First, Concurrency: s.Asynq.Concurrency,
+		Member: s.Roster, Log: s.Asynq.Logger,
+	})
+	if err != nil {
+		return fmt.Errorf("serve tasks: %w", err)
+	}
+	fetching, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	running.Go(func() { f.Run(fetching) })
+	return s.run(ctx, f, f.Handler(s.Handler), checkInterval, func() {
+		if err := f.PutBack(context.WithoutCancel(ctx)); err != nil {
+			s.Asynq.Logger.Warn("the other workers put tasks back that did not begin: ", err)
+		}
+	})
+}
+
+// run runs asynq's server. stopped is called when it takes no more tasks.
+func (s Server) run(
+	ctx context.Context, rdb redis.UniversalClient, h asynq.Handler, interval time.Duration, stopped func(),
+) error {
+	s.Asynq.TaskCheckInterval = interval
+	s.Asynq.DelayedTaskCheckInterval = delayedCheckInterval
+	srv := asynq.NewServerFromRedisClient(rdb, s.Asynq)
+	if err := srv.Start(h); err != nil {
 		return fmt.Errorf("start asynq server: %w", err)
 	}
-	stopRoster := runRoster(ctx, r)
-	defer stopRoster()
+	defer runRoster(ctx, s.Roster)()
 	<-ctx.Done()
 	// No new tasks are taken from here on.
 	srv.Stop()
-	if stopping != nil {
-		stopping()
-	}
+	stopped()
+	s.Stopping()
 	srv.Shutdown()
 	return nil
 }

@@ -49,9 +49,10 @@ func TestServeFinishesTheTasksUnderWayAfterItHasSaidThatItStops(t *testing.T) {
 		done := make(chan error, 1)
 		r := member(t, rdb)
 		go func() {
-			done <- task.Serve(ctx, rdb, asynq.Config{
-				Concurrency: 1, Queues: map[string]int{"q": 1}, ShutdownTimeout: patience,
-			}, handler, r, func() { close(stopping) })
+			done <- task.Server{
+				Redis: rdb, Handler: handler, Roster: r, Stopping: func() { close(stopping) },
+				Asynq: asynq.Config{Concurrency: 1, Queues: map[string]int{"q": 1}, ShutdownTimeout: patience},
+			}.Serve(ctx)
 		}()
 		<-begun
 		_, err = client.Enqueue(asynq.NewTask("t", nil), asynq.TaskID("2"), asynq.Queue("q"))
@@ -140,17 +141,21 @@ func TestServeTakesUpDelayedTasksSoon(t *testing.T) {
 		done := make(chan error, 1)
 		r := member(t, rdb)
 		go func() {
-			done <- task.Serve(ctx, rdb, asynq.Config{
-				Concurrency: 1, Queues: map[string]int{"q": 1}, ShutdownTimeout: patience,
-				RetryDelayFunc: func(int, error, *asynq.Task) time.Duration { return time.Second },
-			}, asynq.HandlerFunc(func(context.Context, *asynq.Task) error {
-				ran <- time.Now()
-				if first {
-					first = false
-					return errors.New("again")
-				}
-				return nil
-			}), r, nil)
+			done <- task.Server{
+				Redis: rdb, Roster: r,
+				Asynq: asynq.Config{
+					Concurrency: 1, Queues: map[string]int{"q": 1}, ShutdownTimeout: patience,
+					RetryDelayFunc: func(int, error, *asynq.Task) time.Duration { return time.Second },
+				},
+				Handler: asynq.HandlerFunc(func(context.Context, *asynq.Task) error {
+					ran <- time.Now()
+					if first {
+						first = false
+						return errors.New("again")
+					}
+					return nil
+				}),
+			}.Serve(ctx)
 		}()
 		_, err := asynq.NewClientFromRedisClient(rdb).Enqueue(asynq.NewTask("t", nil), asynq.Queue("q"))
 		require.NoError(t, err)
@@ -195,11 +200,14 @@ func serve(t *testing.T, s *redistest.Server, h asynq.HandlerFunc) *server {
 	var ctx context.Context
 	ctx, v.end = context.WithCancel(context.WithoutCancel(t.Context()))
 	go func() {
-		v.done <- task.Serve(ctx, rdb, asynq.Config{
-			Concurrency: 5, Queues: map[string]int{"q": 1}, ShutdownTimeout: time.Second,
-			RetryDelayFunc: func(int, error, *asynq.Task) time.Duration { return 0 },
-			Logger:         v.waits,
-		}, h, v.roster, nil)
+		v.done <- task.Server{
+			Redis: rdb, Handler: h, Roster: v.roster,
+			Asynq: asynq.Config{
+				Concurrency: 5, Queues: map[string]int{"q": 1}, ShutdownTimeout: time.Second,
+				RetryDelayFunc: func(int, error, *asynq.Task) time.Duration { return 0 },
+				Logger:         v.waits,
+			},
+		}.Serve(ctx)
 	}()
 	t.Cleanup(func() {
 		v.end()
