@@ -30,6 +30,7 @@ var queueWeights = map[string]int{task.High: 20, task.Normal: 5, task.Bulk: 1}
 // many, share the work.
 type Worker struct {
 	cfg     Config
+	scripts *combine.Client
 	ledger  *ledger.Ledger
 	log     *zap.Logger
 	metrics *metrics
