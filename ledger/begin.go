@@ -84,6 +84,8 @@ type Attempt struct {
 	token string
 	// create is the task's createArgs, made once for the attempt.
 	create []any
+	// first tells that beginFirst has begun it.
+	first bool
 	// settled is the number of the uncertain attempt that this one repeats, or
 	// empty.
 	settled string
@@ -134,7 +136,7 @@ func (l *Ledger) beginFirst(ctx context.Context, a *Attempt, o BeginOptions) (be
 	if !ok {
 		return false, fmt.Errorf("begin %q: script returned %d values", a.task.Key, len(res))
 	}
-	a.Verdict, a.State, a.Number = Begun, Sending, 1
+	a.Verdict, a.State, a.Number, a.first = Begun, Sending, 1, true
 	a.Now, a.Until = fromMillis(now), fromMillis(now+o.Lease.Milliseconds())
 	return true, nil
 }

@@ -41,8 +41,13 @@ func (l *Ledger) CommitSent(ctx context.Context, a *Attempt, o SentOutcome) erro
 func (l *Ledger) commitSent(ctx context.Context, a *Attempt, o SentOutcome) (other string, err error) {
 	coarse, fine := indexKeys(l.workspace, o.MessageID)
 	if o.MessageID != "" {
+		var begun any = ""
+		if a.first {
+			begun = millis(a.Now)
+		}
+		packed := a.create[len(a.create)-1]
 		other, err := commitIdentifiedScript.Run(ctx, l.rdb, []string{RecordKey(l.workspace, a.task.Key), coarse, fine},
-			l.ttl.Milliseconds(), a.token, packKey(a.task.Key), o.MessageID, o.ConversationID, millis(a.task.QueuedAt)).Text()
+			l.ttl.Milliseconds(), a.token, packKey(a.task.Key), o.MessageID, o.ConversationID, millis(a.task.QueuedAt), begun, packed).Text()
 		if !errors.Is(err, redis.Nil) {
 			return other, err
 		}

@@ -3,13 +3,16 @@ package ledger_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"regexp"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/intercom-dispatch/intercom-dispatch/internal/redistest"
@@ -32,7 +35,8 @@ func usualTask(n int) ledger.Task {
 func messageID(n int) string { return strconv.Itoa(403_918_001 + 37*n) }
 
 // BenchmarkHappyPath reports beside the Go side's cost the time that Redis
-// takes for each of the two calls: queued, begin, sent.
+// takes for each of the two calls: queued, begin, sent. Other processes disturb it,
+// so it is the least of many rounds.
 func BenchmarkHappyPath(b *testing.B) {
 	rdb := redistest.Start(b, redistest.Options{}).Client(b)
 	l, err := ledger.New(rdb, ledger.DefaultWorkspace, 0)
@@ -40,28 +44,43 @@ func BenchmarkHappyPath(b *testing.B) {
 	ctx := b.Context()
 	require.NoError(b, rdb.HSet(ctx, ledger.WorkersKey("main"), "worker-1", "x").Err())
 	o := ledger.BeginOptions{Lease: 45 * time.Second, Worker: "0197f0a6-5b1c-7cc3-98d8-3f0a3a1f5c11"}
-	attempts := make([]*ledger.Attempt, 0, 1000)
-	var begin, commit float64
+	attempts, tasks := make([]*ledger.Attempt, 1000), make([]ledger.Task, 1000)
+	begin, commit := math.Inf(1), math.Inf(1)
 	n := 0
 	b.ReportAllocs()
 	for b.Loop() {
-		resetStats(ctx, b, rdb)
-		attempts = attempts[:0]
-		for range 1000 {
-			a, err := l.Begin(ctx, usualTask(n+len(attempts)), o)
-			require.NoError(b, err)
-			attempts = append(attempts, a)
+		for i := range tasks {
+			tasks[i] = usualTask(n + i)
 		}
-		begin += scriptMicros(ctx, b, rdb)
 		resetStats(ctx, b, rdb)
-		for i, a := range attempts {
-			require.NoError(b, l.CommitSent(ctx, a, ledger.SentOutcome{MessageID: messageID(n + i)}))
-		}
-		commit += scriptMicros(ctx, b, rdb)
+		eachOf1000(func(i int) {
+			var err error
+			attempts[i], err = l.Begin(ctx, tasks[i], o)
+			assert.NoError(b, err)
+		})
+		begin = min(begin, scriptMicros(ctx, b, rdb)/1000)
+		resetStats(ctx, b, rdb)
+		eachOf1000(func(i int) {
+			assert.NoError(b, l.CommitSent(ctx, attempts[i], ledger.SentOutcome{MessageID: messageID(n + i)}))
+		})
+		commit = min(commit, scriptMicros(ctx, b, rdb)/1000)
 		n += 1000
 	}
-	b.ReportMetric(begin/float64(n), "begin-us")
-	b.ReportMetric(commit/float64(n), "commit-us")
+	b.ReportMetric(begin, "begin-us")
+	b.ReportMetric(commit, "commit-us")
+}
+
+// eachOf1000 has 20 callers at a time, as a worker has.
+func eachOf1000(run func(i int)) {
+	var wg sync.WaitGroup
+	for first := range 20 {
+		wg.Go(func() {
+			for i := first; i < 1000; i += 20 {
+				run(i)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func resetStats(ctx context.Context, tb testing.TB, rdb redis.UniversalClient) {

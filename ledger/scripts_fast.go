@@ -40,8 +40,7 @@ return {'begun', now}
 `)
 
 // commitIdentifiedScript records the id of a message that the attempt under way
-// has created, as commitSentScript does. The record is written anew: it is all
-// that is kept of most messages.
+// has created, as commitSentScript does.
 //
 //	KEYS[1] the record
 //	KEYS[2], KEYS[3] the message id's buckets
@@ -51,13 +50,22 @@ return {'begun', now}
 //	ARGV[4] message id
 //	ARGV[5] conversation id, may be empty
 //	ARGV[6] queued at, ms
+//	ARGV[7] when beginFirstScript began the attempt, ms: while that attempt is
+//	        under way, the record is as that has left it. Empty for others
+//	ARGV[8] what is taken over from the task, packed
 //
 // Result: the key, packed, that the message id was known to belong to, if
 // another, else empty; or nil if the attempt is not under way, or any is in doubt.
 var commitIdentifiedScript = redis.NewScript(`
 local record = KEYS[1]
-local f = redis.call('HMGET', record, 's', 't', 'us', 'pd', 'z', 'e', 'd', 'a')
-if f[1] ~= 'sending' or f[2] ~= ARGV[2] or f[3] or f[4] or not f[5] then return false end
+local first, packed, begun, f = ARGV[7] ~= '', ARGV[8], ARGV[7], nil
+if first then
+  f = redis.call('HMGET', record, 's', 't')
+else
+  f = redis.call('HMGET', record, 's', 't', 'us', 'pd', 'z', 'b')
+  packed, begun = f[5], f[6]
+end
+if f[1] ~= 'sending' or f[2] ~= ARGV[2] or f[3] or f[4] or not packed then return false end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ttl = tonumber(ARGV[1])
@@ -74,11 +82,15 @@ local function varint(n)
 end
 
 local was = index(KEYS[2], KEYS[3], ARGV[4], ARGV[3])
-redis.call('DEL', record)
-redis.call('HSET', record, 's', 'sent', 'e', f[6], 'd', f[7], 'z', f[5] .. varint(now - ARGV[6]), 'id', ARGV[4])
-if f[8] ~= '1' then redis.call('HSET', record, 'a', f[8]) end
+if first then
+  redis.call('HDEL', record, 't', 'u', 'b', 'w', 'a')
+else
+  redis.call('HDEL', record, 't', 'u', 'b', 'w', 'na', 'cs', 'ct', 'f', 'fs', 'er', 'nx')
+end
+redis.call('HSET', record, 's', 'sent', 'z', packed .. varint(now - ARGV[6]), 'id', ARGV[4])
 if ARGV[5] ~= '' then redis.call('HSET', record, 'cv', ARGV[5]) end
-redis.call('PEXPIRE', record, ttl)
+-- What begin gave it just now is as good.
+if now - begun > ttl / 4096 then redis.call('PEXPIRE', record, ttl) end
 if was and was ~= ARGV[3] then return was end
 return ''
 `)

@@ -15,9 +15,6 @@ const indexHourBytes = 3
 //
 // It needs now and ttl.
 const indexFunc = `
-local function hourBytes(hour)
-  return string.char(math.floor(hour / 65536), math.floor(hour / 256) % 256, hour % 256)
-end
 -- owner reads an entry, which counts for nothing once it is over.
 local function owner(entry)
   if not entry then return nil end
@@ -31,27 +28,33 @@ local function trim(bucket)
     if not owner(all[i + 1]) then redis.call('HDEL', bucket, all[i]) end
   end
 end
--- index notes whose message this is, and returns whose it was.
-local function index(coarse, fine, message, key)
-  local entry = hourBytes(math.ceil((now + ttl) / 3600000)) .. key
-  local into, other, n = coarse, fine, redis.call('HLEN', coarse)
-  if n >= 128 then
-    into, other, n = fine, coarse, redis.call('HLEN', fine)
-    -- Each is looked through once in so many additions, which are all of the
-    -- same cost then.
-    if n % 64 == 0 then trim(coarse) end
-    if n > 0 and n % 256 == 0 then
-      trim(fine)
-      n = redis.call('HLEN', fine)
-    end
-  end
-  local was = redis.call('HGET', other, message)
+-- overflow is index for a coarse bucket that has enough.
+local function overflow(coarse, fine, message, entry)
+  local n = redis.call('HLEN', fine)
+  -- Each is looked through once in so many additions, so that on average all
+  -- additions cost the same.
+  if n % 64 == 0 then trim(coarse) end
+  if n > 0 and n % 256 == 0 then trim(fine) end
+  local was = redis.call('HGET', coarse, message)
   if was then
-    into = other
-    redis.call('HSET', into, message, entry)
-  elseif redis.call('HSETNX', into, message, entry) == 0 then
-    was = redis.call('HGET', into, message)
-    redis.call('HSET', into, message, entry)
+    redis.call('HSET', coarse, message, entry)
+    return coarse, was
+  end
+  was = redis.call('HGET', fine, message)
+  redis.call('HSET', fine, message, entry)
+  return fine, was
+end
+-- index notes whose message this is, and returns whose it was. Where an id is in
+-- both buckets, the coarse one counts.
+local function index(coarse, fine, message, key)
+  local hour = math.ceil((now + ttl) / 3600000)
+  local entry = string.char(math.floor(hour / 65536), math.floor(hour / 256) % 256, hour % 256) .. key
+  local into, was = coarse, nil
+  if redis.call('HLEN', coarse) >= 128 then
+    into, was = overflow(coarse, fine, message, entry)
+  elseif redis.call('HSETNX', coarse, message, entry) == 0 then
+    was = redis.call('HGET', coarse, message)
+    redis.call('HSET', coarse, message, entry)
   end
   -- A bucket lives at least as long as its last entry. It is given some more,
   -- so that not every addition has to write it.
