@@ -26,9 +26,19 @@ const (
 	flagMetadata   = 0b1000
 )
 
-// packedPriorities are the names of the usual priorities. Their order is part of
-// the format.
-func packedPriorities() [3]string { return [3]string{"high", "normal", "bulk"} }
+// packedPriorities are the names of the usual priorities by their flags, which
+// are part of the format.
+func packedPriorities() [4]string { return [4]string{1: "high", 2: "normal", 3: "bulk"} }
+
+// packedPriority returns the flags of a priority, 0 for one that has none.
+func packedPriority(priority string) (flags byte) {
+	for n := byte(flagPriority); n > 0; n-- {
+		if packedPriorities()[n] == priority {
+			return n
+		}
+	}
+	return 0
+}
 
 // contactBytes is the length of a contact's usual id, in bytes.
 const contactBytes = 12
@@ -37,8 +47,7 @@ var errPacked = errors.New("its packed field is not valid")
 
 // pack returns what a record takes over from the task.
 func (t *Task) pack() []byte {
-	b := make([]byte, 1, 32)
-	b[0] = byte(1 + slices.Index(sliceOf(packedPriorities()), t.Priority))
+	b := append(make([]byte, 0, 32), packedPriority(t.Priority))
 	if b[0] == 0 {
 		b = appendText(b, t.Priority)
 	}
@@ -59,8 +68,6 @@ func (t *Task) pack() []byte {
 	}
 	return b
 }
-
-func sliceOf(a [3]string) []string { return a[:] }
 
 func appendContacts(b []byte, ids []string) []byte {
 	if ids == nil {
@@ -106,7 +113,7 @@ func (r *Record) unpack(packed string) error {
 		return errPacked
 	}
 	if n := flags[0] & flagPriority; n > 0 {
-		r.Priority = packedPriorities()[n-1]
+		r.Priority = packedPriorities()[n]
 	} else {
 		r.Priority = u.text()
 	}
