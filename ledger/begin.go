@@ -122,19 +122,19 @@ func (l *Ledger) beginFirst(ctx context.Context, a *Attempt, o BeginOptions) (be
 	args := append([]any{
 		l.ttl.Milliseconds(), a.token, o.Lease.Milliseconds(), millis(o.ExpiresAt), o.Worker,
 	}, a.create...)
-	res, err := beginFirstScript.Run(ctx, l.rdb, []string{RecordKey(l.workspace, a.task.Key)}, args...).Slice()
+	res, err := beginFirstScript.Run(ctx, l.rdb, []string{RecordKey(l.workspace, a.task.Key)}, args...).StringSlice()
 	if errors.Is(err, redis.Nil) {
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("begin %q: %w", a.task.Key, err)
 	}
-	now, ok := int64(0), len(res) == 2
-	if ok {
-		now, ok = res[1].(int64)
-	}
-	if !ok {
+	if len(res) != 2 {
 		return false, fmt.Errorf("begin %q: script returned %d values", a.task.Key, len(res))
+	}
+	now, err := strconv.ParseInt(res[1], 10, 64)
+	if err != nil {
+		return false, fmt.Errorf("begin %q: %w", a.task.Key, err)
 	}
 	a.Verdict, a.State, a.Number, a.first = Begun, Sending, 1, true
 	a.Now, a.Until = fromMillis(now), fromMillis(now+o.Lease.Milliseconds())

@@ -40,7 +40,8 @@ func (l *Ledger) CommitSent(ctx context.Context, a *Attempt, o SentOutcome) erro
 
 func (l *Ledger) commitSent(ctx context.Context, a *Attempt, o SentOutcome) (other string, err error) {
 	coarse, fine := indexKeys(l.workspace, o.MessageID)
-	if o.MessageID != "" {
+	// The script for the usual knows nothing of what is in doubt.
+	if o.MessageID != "" && a.UnsettledSince.IsZero() {
 		var begun any = ""
 		if a.first {
 			begun = millis(a.Now)

@@ -36,7 +36,7 @@ else
     'a', '1', 'u', now + ARGV[3], 'b', now)
 end
 redis.call('PEXPIRE', record, ARGV[1])
-return {'begun', now}
+return {'begun', string.format('%.0f', now)}
 `)
 
 // commitIdentifiedScript records the id of a message that the attempt under way
