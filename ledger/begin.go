@@ -2,9 +2,13 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Verdict is what Begin decided.
@@ -78,6 +82,10 @@ type Attempt struct {
 
 	task  Task
 	token string
+	// create is the task's createArgs, made once for the attempt.
+	create []any
+	// first tells that beginFirst has begun it.
+	first bool
 	// settled is the number of the uncertain attempt that this one repeats, or
 	// empty.
 	settled string
@@ -90,13 +98,14 @@ type Attempt struct {
 // An error means that nothing may be sent. With an error of Redis the attempt
 // is returned all the same, for [Ledger.Abandon]: Redis may have begun it.
 func (l *Ledger) Begin(ctx context.Context, t Task, o BeginOptions) (*Attempt, error) {
-	a := &Attempt{task: t, token: newToken()}
-	args, err := t.createArgs()
-	if err != nil {
-		return nil, err
+	a := &Attempt{task: t, token: newToken(), create: t.createArgs(), settled: numberArg(o.Settled)}
+	// An attempt that was settled, or that is not in hand, has a record.
+	if o.Settled == 0 && o.NotInHand == 0 {
+		if begun, err := l.beginFirst(ctx, a, o); begun || err != nil {
+			return a, err
+		}
 	}
-	a.settled = numberArg(o.Settled)
-	args = append(args, a.token, millisArg(o.Lease.Milliseconds()), millisArg(millis(o.ExpiresAt)), t.Payload,
+	args := append(slices.Clone(a.create), a.token, millisArg(o.Lease.Milliseconds()), millisArg(millis(o.ExpiresAt)), t.Payload,
 		a.settled, o.Worker, numberArg(o.NotInHand))
 	res, err := l.run(ctx, beginScript, t.message(), nil, args...).StringSlice()
 	if err != nil {
@@ -106,6 +115,30 @@ func (l *Ledger) Begin(ctx context.Context, t Task, o BeginOptions) (*Attempt, e
 		return nil, fmt.Errorf("begin %q: %w", t.Key, err)
 	}
 	return a, nil
+}
+
+// beginFirst begins the first attempt at a message, or else does nothing.
+func (l *Ledger) beginFirst(ctx context.Context, a *Attempt, o BeginOptions) (begun bool, err error) {
+	args := append([]any{
+		l.ttl.Milliseconds(), a.token, o.Lease.Milliseconds(), millis(o.ExpiresAt), o.Worker,
+	}, a.create...)
+	res, err := beginFirstScript.Run(ctx, l.rdb, []string{RecordKey(l.workspace, a.task.Key)}, args...).StringSlice()
+	if errors.Is(err, redis.Nil) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("begin %q: %w", a.task.Key, err)
+	}
+	if len(res) != 2 {
+		return false, fmt.Errorf("begin %q: script returned %d values", a.task.Key, len(res))
+	}
+	now, err := strconv.ParseInt(res[1], 10, 64)
+	if err != nil {
+		return false, fmt.Errorf("begin %q: %w", a.task.Key, err)
+	}
+	a.Verdict, a.State, a.Number, a.first = Begun, Sending, 1, true
+	a.Now, a.Until = fromMillis(now), fromMillis(now+o.Lease.Milliseconds())
+	return true, nil
 }
 
 // Unidentified tells whether the message exists in Intercom under an id that is

@@ -3,9 +3,13 @@ package ledger
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // SentOutcome is the outcome of an attempt that created the message.
@@ -24,26 +28,39 @@ type SentOutcome struct {
 // It returns a *TakenError, after it has recorded everything, if the id was
 // taken for another message's by [Ledger.Settle]. A repeat may not say so.
 func (l *Ledger) CommitSent(ctx context.Context, a *Attempt, o SentOutcome) error {
-	args, err := a.task.createArgs()
-	if err != nil {
-		return err
-	}
-	var cause []byte
-	if o.Error != nil {
-		if cause, err = json.Marshal(o.Error); err != nil {
-			return fmt.Errorf("encode error of %q: %w", a.task.Key, err)
-		}
-	}
-	args = append(args, o.MessageID, o.ConversationID, cause, a.task.Payload)
-	keys := []string{indexKey(l.workspace, o.MessageID)}
-	other, err := l.run(ctx, commitSentScript, a.task.message(), keys, args...).Text()
+	other, err := l.commitSent(ctx, a, o)
 	if err != nil {
 		return fmt.Errorf("commit %q as sent: %w", a.task.Key, err)
 	}
 	if other != "" {
-		return &TakenError{MessageID: o.MessageID, Key: other}
+		return &TakenError{MessageID: o.MessageID, Key: unpackKey(other)}
 	}
 	return nil
+}
+
+func (l *Ledger) commitSent(ctx context.Context, a *Attempt, o SentOutcome) (other string, err error) {
+	coarse, fine := indexKeys(l.workspace, o.MessageID)
+	// The script for the usual knows nothing of what is in doubt.
+	if o.MessageID != "" && a.UnsettledSince.IsZero() {
+		var begun any = ""
+		if a.first {
+			begun = millis(a.Now)
+		}
+		packed := a.create[len(a.create)-1]
+		other, err := commitIdentifiedScript.Run(ctx, l.rdb, []string{RecordKey(l.workspace, a.task.Key), coarse, fine},
+			l.ttl.Milliseconds(), a.token, packKey(a.task.Key), o.MessageID, o.ConversationID, millis(a.task.QueuedAt), begun, packed).Text()
+		if !errors.Is(err, redis.Nil) {
+			return other, err
+		}
+	}
+	var cause []byte
+	if o.Error != nil {
+		if cause, err = json.Marshal(o.Error); err != nil {
+			return "", fmt.Errorf("encode its error: %w", err)
+		}
+	}
+	args := append(slices.Clone(a.create), o.MessageID, o.ConversationID, packKey(a.task.Key), cause, a.task.Payload)
+	return l.run(ctx, commitSentScript, a.task.message(), []string{coarse, fine}, args...).Text()
 }
 
 // Outcome is what an attempt that did not certainly create the message leads

@@ -11,11 +11,7 @@ import (
 // *FencedError with the state of a message that is neither, and is safe to
 // repeat.
 func (l *Ledger) Cancel(ctx context.Context, t Task) error {
-	args, err := t.createArgs()
-	if err != nil {
-		return err
-	}
-	return l.enterOnly(t.Key, Cancelled, l.run(ctx, cancelScript, t.message(), nil, args...))
+	return l.enterOnly(t.Key, Cancelled, l.run(ctx, cancelScript, t.message(), nil, t.createArgs()...))
 }
 
 // Drop ends a message that is not to be sent any more: one that has failed,

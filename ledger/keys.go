@@ -1,6 +1,9 @@
 package ledger
 
-import "fmt"
+import (
+	"fmt"
+	"hash/fnv"
+)
 
 // DefaultWorkspace is the workspace where none is named.
 const DefaultWorkspace = "main"
@@ -41,7 +44,30 @@ func HoldKey(workspace string) string { return prefix(workspace) + "hold" }
 // share Intercom's rate limit.
 func RateLimitKey(workspace string) string { return prefix(workspace) + "rate" }
 
-func indexKey(workspace, messageID string) string { return prefix(workspace) + "id:" + messageID }
+// The index has so many buckets of each kind, as powers of two. They fit in with
+// the 128 entries of indexFunc: up to half a million ids are in the coarse ones,
+// beyond that in the fine ones, and Redis keeps hashes of that size compact.
+const (
+	coarseBits = 12
+	fineBits   = 16
+)
+
+// indexKeys returns the coarse and the fine bucket of a message id. They are part
+// of the format of what is stored.
+func indexKeys(workspace, messageID string) (coarse, fine string) {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(messageID))
+	sum := h.Sum32()
+	// The low bits of a hash of digits are not as evenly spread as all of them.
+	sum ^= sum >> fineBits
+	base := prefix(workspace) + "ids:"
+	return fmt.Sprintf("%s%03x", base, sum&(1<<coarseBits-1)), fmt.Sprintf("%s%04x", base, sum&(1<<fineBits-1))
+}
+
+// formerIndexKey is an index entry of the versions that had one key for each id.
+func formerIndexKey(workspace, messageID string) string {
+	return prefix(workspace) + "id:" + messageID
+}
 
 func unsettledKey(workspace, contactID string) string {
 	return prefix(workspace) + "unsettled:" + contactID

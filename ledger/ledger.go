@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -71,19 +70,8 @@ type Task struct {
 	Payload []byte
 }
 
-func (t *Task) createArgs() ([]any, error) {
-	contacts, err := json.Marshal(t.ContactIDs)
-	if err != nil {
-		return nil, fmt.Errorf("encode contacts of %q: %w", t.Key, err)
-	}
-	metadata := []byte{}
-	if len(t.Metadata) > 0 {
-		if metadata, err = json.Marshal(t.Metadata); err != nil {
-			return nil, fmt.Errorf("encode metadata of %q: %w", t.Key, err)
-		}
-	}
-	return []any{t.Enqueued, t.Digest, t.Priority, millis(t.QueuedAt), contacts, metadata}, nil
-}
+// createArgs are what createFunc and the scripts beside it take from a task.
+func (t *Task) createArgs() []any { return []any{t.Enqueued, t.Digest, t.pack()} }
 
 // message is what the keys of its scripts are made of.
 type message struct {

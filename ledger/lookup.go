@@ -25,14 +25,42 @@ func (l *Ledger) Lookup(ctx context.Context, key string) (*Record, error) {
 // LookupMessage returns the record of the message that Intercom gave this id,
 // or ErrNotFound.
 func (l *Ledger) LookupMessage(ctx context.Context, messageID string) (*Record, error) {
-	key, err := l.rdb.Get(ctx, indexKey(l.workspace, messageID)).Result()
-	if errors.Is(err, redis.Nil) {
-		return nil, ErrNotFound
-	}
+	key, err := l.keyOf(ctx, messageID)
 	if err != nil {
 		return nil, fmt.Errorf("look up message id %q: %w", messageID, err)
 	}
+	if key == "" {
+		return nil, ErrNotFound
+	}
 	return l.Lookup(ctx, key)
+}
+
+// keyOf returns the key that the index has for a message id, or empty. It does
+// not look whether the entry is over: then its record is gone as well.
+func (l *Ledger) keyOf(ctx context.Context, messageID string) (string, error) {
+	coarse, fine := indexKeys(l.workspace, messageID)
+	var buckets [2]*redis.StringCmd
+	var former *redis.StringCmd
+	// Redis' answer to the first that finds nothing is not an error here.
+	_, _ = l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		buckets = [2]*redis.StringCmd{p.HGet(ctx, coarse, messageID), p.HGet(ctx, fine, messageID)}
+		former = p.Get(ctx, formerIndexKey(l.workspace, messageID))
+		return nil
+	})
+	for _, cmd := range buckets {
+		entry, err := cmd.Result()
+		if err == nil && len(entry) > indexHourBytes {
+			return unpackKey(entry[indexHourBytes:]), nil
+		}
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return "", err
+		}
+	}
+	key, err := former.Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return "", err
+	}
+	return key, nil
 }
 
 // Query says which messages to list.

@@ -16,14 +16,14 @@ type snapshot struct {
 	records []*redis.MapStringStringCmd
 	lists   map[ledger.State]*redis.StringSliceCmd
 	doubts  map[string]*redis.StringSliceCmd
-	index   map[string]*redis.StringCmd
+	index   map[string][]*redis.StringCmd
 	events  *redis.IntCmd
 }
 
 func (w *world) look(t *rapid.T) *snapshot {
 	s := &snapshot{
 		lists: map[ledger.State]*redis.StringSliceCmd{}, doubts: map[string]*redis.StringSliceCmd{},
-		index: map[string]*redis.StringCmd{},
+		index: map[string][]*redis.StringCmd{},
 	}
 	base := strings.TrimSuffix(ledger.RecordKey(w.Workspace(), ""), "m:")
 	_, err := w.rdb.Pipelined(w.ctx, func(p redis.Pipeliner) error {
@@ -36,7 +36,9 @@ func (w *world) look(t *rapid.T) *snapshot {
 			s.lists[state] = p.ZRange(w.ctx, base+"list:"+string(state), 0, -1)
 		}
 		for _, c := range w.ids {
-			s.index[c.id] = p.Get(w.ctx, base+"id:"+c.id)
+			for _, bucket := range ledger.IndexBuckets(w.Workspace(), c.id) {
+				s.index[c.id] = append(s.index[c.id], p.HGet(w.ctx, bucket, c.id))
+			}
 		}
 		s.events = p.XLen(w.ctx, ledger.ReplyStreamKey(w.Workspace()))
 		return nil
@@ -60,8 +62,12 @@ func (w *world) check(t *rapid.T) {
 		w.checkCopies(t, m)
 		w.checkSets(t, m, s)
 	}
-	for id, cmd := range s.index {
-		require.Equal(t, w.index[id], cmd.Val(), "the key of message id %s", id)
+	for id, cmds := range s.index {
+		key := ""
+		for _, cmd := range cmds {
+			key += ledger.IndexedKey(cmd.Val())
+		}
+		require.Equal(t, w.index[id], key, "the key of message id %s", id)
 	}
 	require.Equal(t, int64(len(w.parts)), s.events.Val(), "each part is published once")
 	w.tick(t)

@@ -58,7 +58,7 @@ type Record struct {
 // The names of a record's fields in Redis: short, as there may be millions.
 const (
 	fieldState        = "s"  // State
-	fieldAttempts     = "a"  // number of attempts begun
+	fieldAttempts     = "a"  // number of attempts begun; not there for one if it is sent and packed
 	fieldToken        = "t"  // token of the last attempt
 	fieldUntil        = "u"  // ms: until then the last attempt may be under way
 	fieldWorker       = "w"  // worker that has the last attempt
@@ -69,10 +69,7 @@ const (
 	fieldNoExpiry     = "nx" // "1": a person had it sent though its time may be over
 	fieldEnqueued     = "e"  // token of the enqueueing that owns the record
 	fieldDigest       = "d"  // digest of the message
-	fieldPriority     = "q"  // priority
-	fieldQueuedAt     = "qa" // ms
-	fieldContacts     = "c"  // JSON array of contact ids
-	fieldMetadata     = "md" // JSON object
+	fieldPacked       = "z"  // priority, queued at, contacts, metadata, maybe sent at: see pack.go
 	fieldFailingSince = "fs" // ms: first of the failures that no other answer has come after
 	fieldNextAt       = "na" // ms: next attempt
 	fieldContactSince = "cs" // ms: first answer that the contact is not there
@@ -80,11 +77,17 @@ const (
 	fieldFailures     = "f"  // attempts that the backoff is for
 	fieldMessageID    = "id"
 	fieldConversation = "cv"
-	fieldSentAt       = "sa" // ms
+	fieldSentAt       = "sa" // ms, if it is not in fieldPacked
 	fieldRepliedAt    = "ra" // ms
 	fieldError        = "er" // JSON of Error
 	fieldDuplicate    = "pd" // "1": PossibleDuplicate
 	fieldPayload      = "p"  // the task's payload
+
+	// Records of the versions before fieldPacked have these instead.
+	fieldPriority = "q"  // priority
+	fieldQueuedAt = "qa" // ms
+	fieldContacts = "c"  // JSON array of contact ids
+	fieldMetadata = "md" // JSON object
 )
 
 // shortFields are those that parseRecord reads, without the payload.
@@ -92,6 +95,7 @@ func shortFields() []string {
 	return []string{
 		fieldState, fieldAttempts, fieldPriority, fieldQueuedAt, fieldContacts, fieldMetadata, fieldNextAt,
 		fieldMessageID, fieldConversation, fieldSentAt, fieldRepliedAt, fieldError, fieldDuplicate, fieldUnsettled,
+		fieldPacked,
 	}
 }
 
@@ -121,6 +125,14 @@ func parseRecord(workspace, key string, h map[string]string) (*Record, error) {
 	p.json(fieldError, &r.LastError)
 	if p.err != nil {
 		return nil, fmt.Errorf("record %q: %w", key, p.err)
+	}
+	if packed, ok := h[fieldPacked]; ok {
+		if err := r.unpack(packed); err != nil {
+			return nil, fmt.Errorf("record %q: %w", key, err)
+		}
+		if h[fieldAttempts] == "" && (r.State == Sent || r.State == Replied) {
+			r.Attempts = 1
+		}
 	}
 	return r, nil
 }

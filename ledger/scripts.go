@@ -48,49 +48,49 @@ end
 `
 
 // createFunc writes what a record takes over from the task. It reads
-// ARGV[3..8]: token of the enqueueing, digest, priority, queued at (ms),
-// contacts (JSON), metadata (JSON or empty).
+// ARGV[3..5]: token of the enqueueing, digest, and the rest, packed.
 const createFunc = `
 local function create()
-  redis.call('HSET', record, 'e', ARGV[3], 'd', ARGV[4], 'q', ARGV[5], 'qa', ARGV[6], 'c', ARGV[7])
-  if ARGV[8] ~= '' then redis.call('HSET', record, 'md', ARGV[8]) end
+  redis.call('HSET', record, 'e', ARGV[3], 'd', ARGV[4], 'z', ARGV[5])
 end
 `
 
 // beginScript is the only way to Sending.
 //
-//	ARGV[3..8]  as createFunc
-//	ARGV[9]     token of the attempt
-//	ARGV[10]    ms for which the attempt counts as under way, where nothing
+//	ARGV[3..5]  as createFunc
+//	ARGV[6]     token of the attempt
+//	ARGV[7]     ms for which the attempt counts as under way, where nothing
 //	            is known of its worker
-//	ARGV[11]    expires at, ms, 0 for never
-//	ARGV[12]    the task's payload, kept if the message has expired
-//	ARGV[13]    the number of an uncertain attempt that was settled and may be
+//	ARGV[8]     expires at, ms, 0 for never
+//	ARGV[9]     the task's payload, kept if the message has expired
+//	ARGV[10]    the number of an uncertain attempt that was settled and may be
 //	            repeated, or empty
-//	ARGV[14]    the worker, a field of KEYS[10], may be empty
-//	ARGV[15]    the number of an attempt that its worker, which is there, does
+//	ARGV[11]    the worker, a field of KEYS[10], may be empty
+//	ARGV[12]    the number of an attempt that its worker, which is there, does
 //	            not have in hand, or empty
 //
 // Result: {verdict, state, attempts, now, failing since, contact missing
 // since, contact tries, failures, until, unsettled since, uncertain at,
 // message id, worker}, times in ms.
 var beginScript = redis.NewScript(prelude + createFunc + `
-local f = redis.call('HMGET', record, 's', 'a', 't', 'u', 'e', 'fs', 'cs', 'ct', 'f', 'w', 'nx', 'id')
+local f = redis.call('HMGET', record, 's', 'a', 't', 'u', 'e', 'fs', 'cs', 'ct', 'f', 'w', 'nx', 'id', 'z')
 local state, attempts, owner = f[1], tonumber(f[2] or 0), f[10]
+-- A record that was written anew as sent leaves out that it took one attempt.
+if not f[2] and (state == 'sent' or state == 'replied') and f[13] then attempts = 1 end
 local function answer(verdict, s)
   local since = redis.call('HMGET', record, 'us', 'ua')
   return {verdict, s, int(attempts), int(now), f[6] or '0', f[7] or '0', f[8] or '0', f[9] or '0', f[4] or '0',
     since[1] or '0', since[2] or '0', f[12] or '', owner or ''}
 end
 
-if state == 'sending' and f[3] == ARGV[9] then return answer('begun', state) end
+if state == 'sending' and f[3] == ARGV[6] then return answer('begun', state) end
 if state == 'sent' or state == 'replied' then return answer('refused', state) end
 if state and f[5] ~= ARGV[3] then return answer('superseded', state) end
 if state == 'cancelled' or state == 'held' or state == 'expired' then return answer('refused', state) end
 if state == 'sending' then
   -- A worker that is there holds on to its attempt, however long Redis was
   -- away. Of others the lease decides.
-  local there = owner and f[2] ~= ARGV[15] and redis.call('HEXISTS', workers, owner) == 1
+  local there = owner and f[2] ~= ARGV[12] and redis.call('HEXISTS', workers, owner) == 1
   if there or (not owner and now < tonumber(f[4])) then return answer('busy', state) end
   redis.call('HSET', record, 'er', '{"code":"worker_lost","message":"the worker ended in mid-request"}')
   -- A message that kills its workers must come to an end as well.
@@ -98,16 +98,16 @@ if state == 'sending' then
     f[6] = int(now)
     redis.call('HSET', record, 'fs', f[6])
   end
-  unsettle(ARGV[12])
+  unsettle(ARGV[9])
   enter('sending', 'uncertain')
   return answer('uncertain', 'uncertain')
 end
-if state == 'uncertain' and ARGV[13] ~= f[2] then return answer('uncertain', state) end
+if state == 'uncertain' and ARGV[10] ~= f[2] then return answer('uncertain', state) end
 
 if not state then create() end
-local expires = tonumber(ARGV[11])
+local expires = tonumber(ARGV[8])
 if expires > 0 and now >= expires and not f[11] then
-  redis.call('HSET', record, 'p', ARGV[12])
+  redis.call('HSET', record, 'p', ARGV[9])
   redis.call('HDEL', record, 'na')
   -- What may have been created has not simply expired: a person has to look,
   -- also where a later attempt is known to have failed. Once reopened, it does
@@ -121,9 +121,9 @@ if expires > 0 and now >= expires and not f[11] then
   return answer('refused', to)
 end
 attempts = attempts + 1
-f[4] = int(now + tonumber(ARGV[10]))
-redis.call('HSET', record, 'a', int(attempts), 't', ARGV[9], 'u', f[4], 'b', int(now))
-if ARGV[14] ~= '' then redis.call('HSET', record, 'w', ARGV[14]) else redis.call('HDEL', record, 'w') end
+f[4] = int(now + tonumber(ARGV[7]))
+redis.call('HSET', record, 'a', int(attempts), 't', ARGV[6], 'u', f[4], 'b', int(now))
+if ARGV[11] ~= '' then redis.call('HSET', record, 'w', ARGV[11]) else redis.call('HDEL', record, 'w') end
 if state == 'uncertain' then redis.call('HSET', record, 'pd', '1') end
 if state == 'failed' then
   -- Run again by an operator: every deadline counts anew.

@@ -6,72 +6,82 @@ import "github.com/redis/go-redis/v9"
 // attempt whose worker was thought dead may have created the message after
 // all, and then nothing else matters.
 //
-//	KEYS[11]    the index entry of the message id (unused if ARGV[9] is empty)
-//	ARGV[3..8]  as createFunc, for a record that Redis has lost
-//	ARGV[9]     message id, may be empty
-//	ARGV[10]    conversation id, may be empty
-//	ARGV[11]    error (JSON), may be empty
-//	ARGV[12]    the task's payload, kept to find a message whose id is unknown
+//	KEYS[11..12] the message id's buckets (unused if ARGV[6] is empty)
+//	ARGV[3..5]   as createFunc, for a record that Redis has lost
+//	ARGV[6]      message id, may be empty
+//	ARGV[7]      conversation id, may be empty
+//	ARGV[8]      the message's key, packed
+//	ARGV[9]      error (JSON), may be empty
+//	ARGV[10]     the task's payload, kept to find a message whose id is unknown
 //
-// Result: the key that the message id was known to belong to, if another.
-var commitSentScript = redis.NewScript(prelude + createFunc + identifyFunc + `
+// Result: the key, packed, that the message id was known to belong to, if
+// another.
+var commitSentScript = redis.NewScript(prelude + createFunc + indexFunc + identifyFunc + `
 local state = redis.call('HGET', record, 's')
 if not state then create() end
-if ARGV[9] == '' then
+if ARGV[6] == '' then
   if state == 'sent' or state == 'replied' then return '' end
   redis.call('HDEL', record, 't', 'u', 'w', 'na', 'cs', 'ct', 'f', 'fs', 'nx')
-  redis.call('HSET', record, 'sa', int(now), 'er', ARGV[11])
-  unsettle(ARGV[12])
+  redis.call('HSET', record, 'sa', int(now), 'er', ARGV[9])
+  unsettle(ARGV[10])
   list(unidentified)
   enter(state, 'sent')
   return ''
 end
-local other = redis.call('GET', KEYS[11])
-identify(state)
-if other and other ~= id then return other end
+local other = identify(state)
+if other and other ~= ARGV[8] then return other end
 return ''
 `)
 
-// identifyFunc records the id of a message that exists: ARGV[9], KEYS[11] and
-// ARGV[10] as in commitSentScript.
+// identifyFunc records the id of a message that exists, and returns the key,
+// packed, that it was known to belong to: KEYS[11..12] and ARGV[6..8] as in
+// commitSentScript.
 const identifyFunc = `
 local function identify(state)
-  local f = redis.call('HMGET', record, 'id', 'pd', 'sa')
+  local f = redis.call('HMGET', record, 'id', 'pd', 'a', 'z')
   local known = f[1]
-  redis.call('SET', KEYS[11], id, 'PX', int(ttl))
+  local was = index(KEYS[11], KEYS[12], ARGV[6], ARGV[8])
   redis.call('ZREM', unidentified, id)
-  if known and known ~= ARGV[9] then
+  if known and known ~= ARGV[6] then
     -- A second copy was created: replies to either are matched.
     redis.call('HSET', record, 'pd', '1')
-    return
+    return was
   end
-  redis.call('HSET', record, 'id', ARGV[9])
-  if ARGV[10] ~= '' then redis.call('HSET', record, 'cv', ARGV[10]) end
+  redis.call('HSET', record, 'id', ARGV[6])
+  if ARGV[7] ~= '' then redis.call('HSET', record, 'cv', ARGV[7]) end
   -- Of a message that was sent again there may be one more copy to find.
   if f[2] ~= '1' then settled() end
-  redis.call('HDEL', record, 't', 'u', 'w', 'na', 'cs', 'ct', 'f', 'fs', 'er', 'nx')
-  if state == 'sent' or state == 'replied' then return end
+  redis.call('HDEL', record, 't', 'u', 'w', 'b', 'na', 'cs', 'ct', 'f', 'fs', 'er', 'nx')
+  if state == 'sent' or state == 'replied' then return was end
   redis.call('HSET', record, 'sa', int(now))
+  -- No number of attempts is read as one.
+  if f[4] and f[3] == '1' then redis.call('HDEL', record, 'a')
+  elseif f[4] and not f[3] then redis.call('HSET', record, 'a', '0') end
   enter(state, 'sent')
+  return was
 end
 `
 
 // settleScript records that a message was found in Intercom.
 //
-//	KEYS[11]  the index entry of the message id
-//	ARGV[3]   '1': found by search or in a notification, and only taken for
-//	          this message if no other has this id
-//	ARGV[9]   message id
-//	ARGV[10]  conversation id, may be empty
+//	KEYS[11..12] as in commitSentScript
+//	KEYS[13]     the index entry of the message id, of an earlier version
+//	ARGV[3]      '1': found by search or in a notification, and only taken for
+//	             this message if no other has this id
+//	ARGV[6..8]   as in commitSentScript
 //
-// Result: {verdict, state or the other message's key}.
-var settleScript = redis.NewScript(prelude + identifyFunc + `
+// Result: {verdict, state or the other message's key, packed}.
+var settleScript = redis.NewScript(prelude + indexFunc + identifyFunc + `
 local state = redis.call('HGET', record, 's')
 if not state then return {'gone', ''} end
-local other = redis.call('GET', KEYS[11])
-if other and other ~= id then return {'taken', other} end
+local other = owner(redis.call('HGET', KEYS[11], ARGV[6])) or owner(redis.call('HGET', KEYS[12], ARGV[6]))
+if not other then
+  other = redis.call('GET', KEYS[13])
+  if other == id then other = ARGV[8] end
+end
+if other and other ~= ARGV[8] then return {'taken', other} end
 local sent = state == 'sent' or state == 'replied'
-if other == id and sent then return {'settled', state} end
+if other and sent then return {'settled', state} end
 if ARGV[3] == '1' then
   if redis.call('HEXISTS', record, 'us') == 0 then return {'refused', state} end
 elseif state == 'sending' or state == 'waiting' or sent and redis.call('HEXISTS', record, 'id') == 1 then

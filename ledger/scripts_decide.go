@@ -19,7 +19,7 @@ return 'held'
 
 // cancelScript takes back a message that no attempt is or was under way for.
 //
-//	ARGV[3..8] as createFunc
+//	ARGV[3..5] as createFunc
 //
 // Result: the state that stands then.
 var cancelScript = redis.NewScript(prelude + createFunc + `

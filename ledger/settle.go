@@ -49,8 +49,9 @@ func (l *Ledger) Resolve(ctx context.Context, r *Record, f Found) error {
 
 func (l *Ledger) settle(ctx context.Context, m message, f Found, unsettledOnly string) error {
 	const unused = ""
-	res, err := l.run(ctx, settleScript, m, []string{indexKey(l.workspace, f.MessageID)},
-		unsettledOnly, unused, unused, unused, unused, unused, f.MessageID, f.ConversationID).StringSlice()
+	coarse, fine := indexKeys(l.workspace, f.MessageID)
+	res, err := l.run(ctx, settleScript, m, []string{coarse, fine, formerIndexKey(l.workspace, f.MessageID)},
+		unsettledOnly, unused, unused, f.MessageID, f.ConversationID, packKey(m.key)).StringSlice()
 	if err != nil {
 		return fmt.Errorf("settle %q: %w", m.key, err)
 	}
@@ -63,7 +64,7 @@ func (l *Ledger) settle(ctx context.Context, m message, f Found, unsettledOnly s
 	case "gone":
 		return ErrNotFound
 	case "taken":
-		return &TakenError{MessageID: f.MessageID, Key: res[1]}
+		return &TakenError{MessageID: f.MessageID, Key: unpackKey(res[1])}
 	}
 	return &FencedError{State: State(res[1])}
 }
