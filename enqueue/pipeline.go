@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -48,24 +47,31 @@ func (c *Client) run(ctx context.Context, jobs []*job) {
 func (c *Client) runGuarded(ctx context.Context, jobs []*job) {
 	scripts := make([]call, len(jobs))
 	for i, j := range jobs {
-		scripts[i] = call{
-			script: j.script,
-			keys:   slices.Concat(j.keys, []string{j.record}, j.tasks),
-			args:   append(slices.Clone(j.args), j.token, j.digest, len(j.keys)),
-		}
+		scripts[i] = call{script: j.script, keys: j.keys, args: j.args}
 	}
 	for i, cmd := range c.pipeline(ctx, scripts) {
-		j := jobs[i]
-		answer, err := cmd.StringSlice()
-		switch {
-		case err != nil:
-			j.fail(err)
-		case len(answer) != 2:
-			j.fail(fmt.Errorf("script returned %d values", len(answer)))
-		default:
-			j.settle(answer[0], ledger.State(answer[1]))
-		}
+		jobs[i].read(cmd)
 	}
+}
+
+// read takes over what the guarded script returned.
+func (j *job) read(cmd *redis.Cmd) {
+	answer, err := cmd.Result()
+	if err != nil {
+		j.fail(err)
+		return
+	}
+	if known, ok := answer.([]any); ok && len(known) == 2 {
+		verdict, _ := known[0].(string)
+		state, _ := known[1].(string)
+		j.settle(verdict, ledger.State(state))
+		return
+	}
+	if answer != int64(1) {
+		j.fail(errors.New("asynq refused the task"))
+		return
+	}
+	j.settle(string(Enqueued), "")
 }
 
 // runOnCluster looks first and then enqueues, because a script on a cluster
@@ -76,7 +82,7 @@ func (c *Client) runOnCluster(ctx context.Context, jobs []*job) {
 	free := c.look(ctx, jobs)
 	scripts := make([]call, len(free))
 	for i, j := range free {
-		scripts[i] = call{script: j.bare, keys: j.keys, args: j.args}
+		scripts[i] = call{script: j.bare, keys: j.bareKeys(), args: j.bareArgs()}
 	}
 	var taken []*job
 	for i, cmd := range c.pipeline(ctx, scripts) {
@@ -106,8 +112,8 @@ func (c *Client) look(ctx context.Context, jobs []*job) (free []*job) {
 	_, _ = c.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, j := range jobs {
 			f := ledger.RecordFields()
-			records[i] = p.HMGet(ctx, j.record, f[:]...)
-			for _, t := range j.tasks {
+			records[i] = p.HMGet(ctx, j.record(), f[:]...)
+			for _, t := range j.tasks() {
 				tasks[i] = append(tasks[i], p.HGet(ctx, t, "msg"))
 			}
 		}
