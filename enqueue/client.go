@@ -2,8 +2,6 @@ package enqueue
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -12,7 +10,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom"
-	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
 )
 
@@ -139,7 +136,8 @@ func (c *Client) prepare(ctx context.Context, given *Request) (string, *job, err
 	if r.in > 0 {
 		r.At = now.Add(r.in)
 	}
-	if err := r.validate(now); err != nil {
+	message, err := r.encode(now)
+	if err != nil {
 		return r.Key, nil, err
 	}
 	if r.Key == "" {
@@ -152,36 +150,11 @@ func (c *Client) prepare(ctx context.Context, given *Request) (string, *job, err
 	if r.Priority == "" {
 		r.Priority = Normal
 	}
-	e, err := r.envelope(now)
-	if err != nil {
-		return r.Key, nil, err
-	}
-	payload, err := json.Marshal(e)
+	e := r.envelope(now, message)
+	payload, err := encodePayload(e, message)
 	if err != nil {
 		return r.Key, nil, fmt.Errorf("encode message %q: %w", r.Key, err)
 	}
 	j, err := c.composer.compose(ctx, r.Key, e, payload)
 	return r.Key, j, err
-}
-
-func (r *Request) envelope(now time.Time) (*task.Envelope, error) {
-	digest, err := task.Digest(r.Message)
-	if err != nil {
-		return nil, err
-	}
-	e := &task.Envelope{
-		Token: rand.Text()[:13], Digest: digest, Priority: string(r.Priority),
-		QueuedAt: now.UnixMilli(), IfUncertain: string(r.IfUncertain),
-		Metadata: r.Metadata, Message: r.Message,
-	}
-	if r.At.After(now) {
-		e.At = r.At.UnixMilli()
-	}
-	if !r.ExpiresAt.IsZero() {
-		e.ExpiresAt = r.ExpiresAt.UnixMilli()
-	}
-	if r.ContactWait != nil {
-		e.ContactWait = new(r.ContactWait.Milliseconds())
-	}
-	return e, nil
 }

@@ -137,6 +137,15 @@ type recording struct {
 	args   []any
 }
 
+type recordingKey struct{}
+
+func (r *recording) Value(key any) any {
+	if key == (recordingKey{}) {
+		return r
+	}
+	return r.Context.Value(key)
+}
+
 // recorder is a connection on which asynq's calls are taken down instead of
 // made. Nothing else of it is used.
 type recorder struct {
@@ -176,7 +185,7 @@ func (r *recorder) Eval(ctx context.Context, source string, keys []string, args 
 
 func (r *recorder) record(ctx context.Context, source string, keys []string, args []any) *redis.Cmd {
 	cmd := redis.NewCmd(ctx)
-	call, ok := ctx.(*recording)
+	call, ok := ctx.Value(recordingKey{}).(*recording)
 	if !ok {
 		cmd.SetErr(errors.New("script outside of an enqueueing"))
 		return cmd
