@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/hibiken/asynq"
@@ -53,6 +54,8 @@ func run(b *testing.B, callers int, produce producer) {
 	var running sync.WaitGroup
 	b.ReportAllocs()
 	b.ResetTimer()
+	var r0, r1 syscall.Rusage
+	_ = syscall.Getrusage(0, &r0)
 	for range callers {
 		running.Go(func() {
 			size := max(1, min(block, b.N/callers))
@@ -69,6 +72,8 @@ func run(b *testing.B, callers int, produce producer) {
 		})
 	}
 	running.Wait()
+	_ = syscall.Getrusage(0, &r1)
+	b.ReportMetric(float64(r1.Utime.Nano()+r1.Stime.Nano()-r0.Utime.Nano()-r0.Stime.Nano())/float64(b.N)/1000, "cpu-µs/op")
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "messages/s")
 }
 

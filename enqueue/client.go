@@ -33,6 +33,7 @@ type Client struct {
 	inspector *asynq.Inspector
 	asynq     *asynq.Client
 	composer  *composer
+	gatherer  *gatherer
 	workspace string
 	now       func() time.Time
 }
@@ -51,12 +52,14 @@ func New(rdb redis.UniversalClient, cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("enqueue: %w", err)
 	}
-	return &Client{
+	c := &Client{
 		rdb: rdb, ledger: l, workspace: cfg.Workspace, now: cfg.Now,
 		inspector: asynq.NewInspectorFromRedisClient(rdb),
 		asynq:     asynq.NewClientFromRedisClient(rdb),
 		composer:  newComposer(rdb, cfg.Workspace),
-	}, nil
+	}
+	c.gatherer = &gatherer{run: c.run}
+	return c, nil
 }
 
 // Status tells what Enqueue found.
@@ -90,26 +93,22 @@ func (c *Client) Enqueue(ctx context.Context, m *intercom.Message, opts ...Optio
 	for _, o := range opts {
 		o(&r)
 	}
-	results, _ := c.EnqueueBatch(ctx, []Request{r})
-	return results[0], results[0].Err
+	key, j, err := c.prepare(ctx, &r)
+	if err != nil {
+		return Result{Key: key, Err: err}, err
+	}
+	j.result = &Result{Key: key}
+	result := c.gatherer.enqueue(ctx, j)
+	return result, result.Err
 }
 
 // EnqueueBatch hands over many messages in pipelines, in order. Each request
 // has its own result in the same place: one that is refused does not stop the
-// others. The error is a *BatchError if any result has one.
+// others. Where Redis fails, those behind are not tried. The error is a
+// *BatchError if any result has one.
 func (c *Client) EnqueueBatch(ctx context.Context, requests []Request) ([]Result, error) {
 	results := make([]Result, len(requests))
-	var jobs []*job
-	for i := range requests {
-		key, j, err := c.prepare(ctx, &requests[i])
-		results[i] = Result{Key: key, Err: err}
-		if err != nil {
-			continue
-		}
-		j.result = &results[i]
-		jobs = append(jobs, j)
-	}
-	c.run(ctx, jobs)
+	c.stream(ctx, requests, results)
 	return results, batchError(results)
 }
 
