@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -76,12 +75,19 @@ type composer struct {
 	workspace string
 	asynq     *asynq.Client
 	recorder  *recorder
+	queues    []string // of the workspace
 	scripts   sync.Map // asynq's source -> [2]*redis.Script{guarded, bare}
 }
 
 func newComposer(rdb redis.UniversalClient, workspace string) *composer {
 	r := &recorder{UniversalClient: rdb}
-	return &composer{workspace: workspace, recorder: r, asynq: asynq.NewClientFromRedisClient(r)}
+	c := &composer{
+		workspace: workspace, recorder: r, asynq: asynq.NewClientFromRedisClient(r),
+	}
+	for _, p := range task.Priorities() {
+		c.queues = append(c.queues, task.Queue(workspace, p))
+	}
+	return c
 }
 
 // compose lets asynq's client enqueue the task into the recorder.
@@ -98,12 +104,13 @@ func (c *composer) compose(ctx context.Context, key string, e *task.Envelope, pa
 	scripts := c.wrap(call.source)
 	j := &job{
 		key: key, token: e.Token, digest: e.Digest, script: scripts[0], bare: scripts[1], bytes: len(payload),
-		keys: slices.Grow(call.keys, ourKeys), args: append(slices.Grow(call.args, ourArgs), e.Token, e.Digest),
+		keys: make([]string, 0, len(call.keys)+ourKeys), args: make([]any, 0, len(call.args)+ourArgs),
 	}
-	j.keys = append(j.keys, ledger.RecordKey(c.workspace, key))
-	for _, p := range task.Priorities() {
-		j.keys = append(j.keys, taskKey(task.Queue(c.workspace, p), key))
+	j.keys = append(append(j.keys, call.keys...), ledger.RecordKey(c.workspace, key))
+	for _, queue := range c.queues {
+		j.keys = append(j.keys, taskKey(queue, key))
 	}
+	j.args = append(append(j.args, call.args...), e.Token, e.Digest)
 	return j, nil
 }
 

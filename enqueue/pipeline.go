@@ -199,7 +199,7 @@ func (c *Client) pipeline(ctx context.Context, calls []call) []*redis.Cmd {
 		return nil
 	})
 	for i, cmd := range cmds {
-		if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+		if cmd.Err() != nil && redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
 			unknown = append(unknown, i)
 		}
 	}

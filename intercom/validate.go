@@ -32,7 +32,7 @@ func (m *Message) Encode() ([]byte, error) {
 			return nil, err
 		}
 	}
-	b, err := m.appendJSON(nil)
+	b, err := m.appendJSON(make([]byte, 0, len(m.Subject)+len(m.Body)+256))
 	if err != nil {
 		return nil, &ValidationError{Field: "message", Reason: "cannot be written as JSON"}
 	}
