@@ -64,6 +64,7 @@ type job struct {
 	args          []any         // asynq's ARGV, then the guard's
 	bytes         int           // of the payload
 	result        *Result
+	lost          error // why there is no answer of Redis
 }
 
 func (j *job) bareKeys() []string { return j.keys[:len(j.keys)-ourKeys] }

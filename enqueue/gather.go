@@ -14,7 +14,7 @@ import (
 // those who come meanwhile wait, and the first of them then sends for all. So
 // nobody waits for others to come, and no goroutine is needed.
 type gatherer struct {
-	run func(context.Context, []*job)
+	run func(context.Context, []*job) error
 
 	mu sync.Mutex
 	// led says that a caller leads or was told to. If nobody does, nobody
@@ -31,6 +31,8 @@ type ticket struct {
 	// gone says that the caller has left while its job was under way.
 	gone bool
 }
+
+func (t *ticket) size() int { return t.job.size() }
 
 type turn bool
 
@@ -79,7 +81,7 @@ func (g *gatherer) lead(ctx context.Context, own *ticket) Result {
 	for i, t := range flight {
 		jobs[i] = t.job
 	}
-	g.run(ctx, jobs)
+	_ = g.run(ctx, jobs) // Each job has its own.
 	return *own.job.result
 }
 
@@ -87,13 +89,7 @@ func (g *gatherer) lead(ctx context.Context, own *ticket) Result {
 func (g *gatherer) board() []*ticket {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n, bytes := 0, 0
-	for n < len(g.waiting) && n < pipelineLength {
-		if bytes += g.waiting[n].job.bytes; n > 0 && bytes > pipelineBytes {
-			break
-		}
-		n++
-	}
+	n := pipelineOf(g.waiting)
 	flight := g.waiting[:n:n]
 	g.waiting = g.waiting[n:]
 	return flight
@@ -114,7 +110,7 @@ func (g *gatherer) land(ctx context.Context, own *ticket, flight []*ticket) {
 		switch {
 		case t == own || t.gone:
 		case interrupted && t.job.unknown():
-			*t.job.result = Result{Key: t.job.key}
+			*t.job.result, t.job.lost = Result{Key: t.job.key}, nil
 			again = append(again, t)
 		default:
 			t.turn <- settled

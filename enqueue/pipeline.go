@@ -18,28 +18,55 @@ const (
 	pipelineBytes  = 4 << 20
 )
 
-// run enqueues the jobs and writes their results.
-func (c *Client) run(ctx context.Context, jobs []*job) {
-	if err := c.composer.recorder.publish(ctx); err != nil {
-		for _, j := range jobs {
-			j.fail(err)
-		}
-		return
-	}
+// run enqueues the jobs in order and writes their results. It returns the error
+// that ended it, after which the jobs behind are not tried: otherwise they would
+// overtake those that are tried again, and each pipeline would wait for a Redis
+// that is gone.
+func (c *Client) run(ctx context.Context, jobs []*job) error {
 	enqueue := c.runGuarded
 	if _, cluster := c.rdb.(*redis.ClusterClient); cluster {
 		enqueue = c.runOnCluster
 	}
-	start, bytes := 0, 0
-	for i, j := range jobs {
-		if i > start && (i-start == pipelineLength || bytes+j.bytes > pipelineBytes) {
-			enqueue(ctx, jobs[start:i])
-			start, bytes = i, 0
+	err := c.composer.recorder.publish(ctx)
+	for len(jobs) > 0 {
+		n := pipelineOf(jobs)
+		if err == nil {
+			enqueue(ctx, jobs[:n])
+			err = lost(jobs[:n])
+		} else {
+			skip(jobs[:n], err)
 		}
-		bytes += j.bytes
+		jobs = jobs[n:]
 	}
-	if start < len(jobs) {
-		enqueue(ctx, jobs[start:])
+	return err
+}
+
+// pipelineOf returns how many of the first jobs go into one pipeline.
+func pipelineOf[T interface{ size() int }](jobs []T) int {
+	bytes := 0
+	for n, j := range jobs {
+		if bytes += j.size(); n == pipelineLength || n > 0 && bytes > pipelineBytes {
+			return n
+		}
+	}
+	return len(jobs)
+}
+
+func (j *job) size() int { return j.bytes }
+
+// lost returns the error of a job that Redis has not answered, or nil.
+func lost(jobs []*job) error {
+	for _, j := range jobs {
+		if j.lost != nil {
+			return j.lost
+		}
+	}
+	return nil
+}
+
+func skip(jobs []*job, err error) {
+	for _, j := range jobs {
+		j.fail(fmt.Errorf("not tried: %w", err))
 	}
 }
 
@@ -58,7 +85,7 @@ func (c *Client) runGuarded(ctx context.Context, jobs []*job) {
 func (j *job) read(cmd *redis.Cmd) {
 	answer, err := cmd.Result()
 	if err != nil {
-		j.fail(err)
+		j.unanswered(err)
 		return
 	}
 	if known, ok := answer.([]any); ok && len(known) == 2 {
@@ -89,7 +116,7 @@ func (c *Client) runOnCluster(ctx context.Context, jobs []*job) {
 		n, err := cmd.Int()
 		switch {
 		case err != nil:
-			free[i].fail(err)
+			free[i].unanswered(err)
 		case n == 1:
 			free[i].settle(string(Enqueued), "")
 		default:
@@ -122,7 +149,7 @@ func (c *Client) look(ctx context.Context, jobs []*job) (free []*job) {
 	for i, j := range jobs {
 		switch known, err := j.compare(records[i], tasks[i]); {
 		case err != nil:
-			j.fail(err)
+			j.unanswered(err)
 		case !known:
 			free = append(free, j)
 		}
@@ -177,6 +204,15 @@ func (j *job) settle(verdict string, state ledger.State) {
 }
 
 func (j *job) fail(err error) { j.result.Err = fmt.Errorf("enqueue %q: %w", j.key, err) }
+
+// unanswered fails a job with the error of its command, which may be Redis'
+// answer all the same.
+func (j *job) unanswered(err error) {
+	if _, reply := errors.AsType[redis.Error](err); !reply {
+		j.lost = err
+	}
+	j.fail(err)
+}
 
 type call struct {
 	script *redis.Script

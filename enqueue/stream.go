@@ -13,14 +13,19 @@ const chunkLength = 200
 // way. One pipeline at a time keeps the order.
 func (c *Client) stream(ctx context.Context, requests []Request, results []Result) {
 	if len(requests) <= chunkLength {
-		c.run(ctx, c.prepareAll(ctx, requests, results))
+		_ = c.run(ctx, c.prepareAll(ctx, requests, results)) // Each job has its own.
 		return
 	}
 	chunks := make(chan []*job, 1)
 	var sending sync.WaitGroup
 	sending.Go(func() {
+		var err error
 		for jobs := range chunks {
-			c.run(ctx, jobs)
+			if err != nil {
+				skip(jobs, err)
+				continue
+			}
+			err = c.run(ctx, jobs)
 		}
 	})
 	for len(requests) > 0 {
