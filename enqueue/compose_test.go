@@ -41,7 +41,7 @@ func repeatOwn(t *testing.T, s *redistest.Server) {
 		j, err := c.composer.compose(t.Context(), "k", e, payload)
 		require.NoError(t, err)
 		j.result = &result
-		c.run(t.Context(), []*job{j})
+		require.NoError(t, c.run(t.Context(), []*job{j}))
 		require.NoError(t, result.Err)
 		require.Equal(t, Enqueued, result.Status)
 	}

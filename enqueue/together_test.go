@@ -57,6 +57,18 @@ func (g *gate) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Process
 	}
 }
 
+// await waits for a pipeline and returns its length.
+func (g *gate) await(t *testing.T) int {
+	t.Helper()
+	select {
+	case n := <-g.arrived:
+		return n
+	case <-time.After(patience):
+		require.FailNow(t, "no pipeline comes")
+		return 0
+	}
+}
+
 // gated is a bundle whose client has its pipelines stopped at a gate.
 func gated(t *testing.T, s *redistest.Server) (*bundle, *gate) {
 	t.Helper()
@@ -120,14 +132,14 @@ func TestCallsAtTheSameTimeShareAPipeline(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		b, g := gated(t, s)
 		alone := b.start(t.Context(), "alone")
-		require.Equal(t, 1, <-g.arrived, "a lone caller is sent at once")
+		require.Equal(t, 1, g.await(t), "a lone caller is sent at once")
 		calls := b.startWaiting(50)
 		close(g.open)
 		for _, c := range append(calls, alone) {
 			require.NoError(t, c.wait(t).err)
 			require.Equal(t, enqueue.Enqueued, c.result.Status)
 		}
-		require.Equal(t, 50, <-g.arrived)
+		require.Equal(t, 50, g.await(t))
 		require.Empty(t, g.arrived)
 		require.Equal(t, 52, b.queued("normal"))
 	})
@@ -138,7 +150,7 @@ func TestACallerWhoseContextEndsWaitsNoLonger(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		b, g := gated(t, s)
 		alone := b.start(t.Context(), "alone")
-		<-g.arrived
+		g.await(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		leaves := b.start(ctx, "leaves")
 		b.awaitWaiting(1)
@@ -150,7 +162,7 @@ func TestACallerWhoseContextEndsWaitsNoLonger(t *testing.T) {
 		for _, c := range append(calls, alone) {
 			require.NoError(t, c.wait(t).err)
 		}
-		require.Equal(t, 3, <-g.arrived, "what nobody waits for is not sent")
+		require.Equal(t, 3, g.await(t), "what nobody waits for is not sent")
 	})
 }
 
@@ -166,7 +178,7 @@ func TestALeaderWhoseContextEndsTakesNobodyWithIt(t *testing.T) {
 		leads, endLeads := context.WithCancel(t.Context())
 		leaves, endLeaves := context.WithCancel(t.Context())
 		alone := b.start(first, "alone")
-		require.Equal(t, 1, <-g.arrived)
+		require.Equal(t, 1, g.await(t))
 		leader := b.start(leads, "leader")
 		b.awaitWaiting(1)
 		gone := b.start(leaves, "gone")
@@ -175,13 +187,13 @@ func TestALeaderWhoseContextEndsTakesNobodyWithIt(t *testing.T) {
 
 		endFirst()
 		require.ErrorIs(t, alone.wait(t).err, context.Canceled)
-		require.Equal(t, 5, <-g.arrived)
+		require.Equal(t, 5, g.await(t))
 		endLeaves()
 		require.ErrorIs(t, gone.wait(t).err, context.Canceled)
 		require.ErrorContains(t, gone.err, "may be enqueued, try again under the same key")
 		endLeads()
 		require.ErrorIs(t, leader.wait(t).err, context.Canceled)
-		require.Equal(t, 3, <-g.arrived)
+		require.Equal(t, 3, g.await(t))
 		release.Do(func() { close(g.open) })
 		for _, c := range calls {
 			require.NoError(t, c.wait(t).err)
@@ -203,7 +215,7 @@ func TestAFailedPipelineFailsItsCallersOnly(t *testing.T) {
 			return nil
 		}
 		alone := b.start(t.Context(), "alone")
-		<-g.arrived
+		g.await(t)
 		calls := b.startWaiting(20)
 		close(g.open)
 		require.ErrorIs(t, alone.wait(t).err, broken)

@@ -11,10 +11,10 @@ import (
 // copies. Digests of messages are kept in Redis, so what is written here must
 // be the same to the byte.
 
-// appendJSON appends what json.Marshal returns.
+// appendJSON appends what json.Marshal returns for a message that is valid.
 func (m *Message) appendJSON(b []byte) ([]byte, error) {
-	if len(m.Components) > 0 {
-		// They are foreign JSON.
+	if m.MessageType == WhatsApp {
+		// Its components are JSON of others.
 		encoded, err := json.Marshal(m)
 		return append(b, encoded...), err
 	}
@@ -22,13 +22,9 @@ func (m *Message) appendJSON(b []byte) ([]byte, error) {
 	b = appendMember(b, `,"subject":`, m.Subject)
 	b = appendMember(b, `,"body":`, m.Body)
 	b = appendMember(b, `,"template":`, m.Template)
-	b = appendMember(b, `,"locale":`, m.Locale)
-	if m.From != nil {
-		b = appendString(append(b, `,"from":{"type":`...), m.From.Type)
-		b = strconv.AppendInt(append(b, `,"id":`...), m.From.ID, 10)
-		b = append(b, '}')
-	}
-	b = m.To.appendJSON(append(b, `,"to":`...))
+	b = appendString(append(b, `,"from":{"type":`...), m.From.Type)
+	b = strconv.AppendInt(append(b, `,"id":`...), m.From.ID, 10)
+	b = m.To.appendJSON(append(b, `},"to":`...))
 	if len(m.CC) > 0 {
 		b = m.CC.appendJSON(append(b, `,"cc":`...))
 	}
@@ -44,11 +40,9 @@ func (m *Message) appendJSON(b []byte) ([]byte, error) {
 	return append(b, '}'), nil
 }
 
+// appendJSON appends contacts, which have type and id only.
 func (r Recipients) appendJSON(b []byte) []byte {
-	switch len(r) {
-	case 0:
-		return append(b, "null"...)
-	case 1:
+	if len(r) == 1 {
 		return r[0].appendJSON(b)
 	}
 	for i, one := range r {
@@ -58,19 +52,8 @@ func (r Recipients) appendJSON(b []byte) []byte {
 }
 
 func (r Recipient) appendJSON(b []byte) []byte {
-	begin := len(b)
-	b = appendMember(b, `,"type":`, r.Type)
-	b = appendMember(b, `,"id":`, r.ID)
-	if isPhone(r.Phone) {
-		b = append(append(b, `,"phone":`...), r.Phone...)
-	} else {
-		b = appendMember(b, `,"phone":`, r.Phone)
-	}
-	b = appendMember(b, `,"name":`, r.Name)
-	if len(b) == begin {
-		return append(b, "{}"...)
-	}
-	b[begin] = '{'
+	b = appendString(append(b, `{"type":`...), r.Type)
+	b = appendString(append(b, `,"id":`...), r.ID)
 	return append(b, '}')
 }
 
