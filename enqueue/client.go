@@ -2,8 +2,6 @@ package enqueue
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -12,7 +10,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom"
-	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
 )
 
@@ -36,6 +33,7 @@ type Client struct {
 	inspector *asynq.Inspector
 	asynq     *asynq.Client
 	composer  *composer
+	gatherer  *gatherer
 	workspace string
 	now       func() time.Time
 }
@@ -54,12 +52,14 @@ func New(rdb redis.UniversalClient, cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("enqueue: %w", err)
 	}
-	return &Client{
+	c := &Client{
 		rdb: rdb, ledger: l, workspace: cfg.Workspace, now: cfg.Now,
 		inspector: asynq.NewInspectorFromRedisClient(rdb),
 		asynq:     asynq.NewClientFromRedisClient(rdb),
 		composer:  newComposer(rdb, cfg.Workspace),
-	}, nil
+	}
+	c.gatherer = &gatherer{run: c.run}
+	return c, nil
 }
 
 // Status tells what Enqueue found.
@@ -93,26 +93,22 @@ func (c *Client) Enqueue(ctx context.Context, m *intercom.Message, opts ...Optio
 	for _, o := range opts {
 		o(&r)
 	}
-	results, _ := c.EnqueueBatch(ctx, []Request{r})
-	return results[0], results[0].Err
+	key, j, err := c.prepare(ctx, &r)
+	if err != nil {
+		return Result{Key: key, Err: err}, err
+	}
+	j.result = &Result{Key: key}
+	result := c.gatherer.enqueue(ctx, j)
+	return result, result.Err
 }
 
 // EnqueueBatch hands over many messages in pipelines, in order. Each request
 // has its own result in the same place: one that is refused does not stop the
-// others. The error is a *BatchError if any result has one.
+// others. Where Redis fails, those behind are not tried. The error is a
+// *BatchError if any result has one.
 func (c *Client) EnqueueBatch(ctx context.Context, requests []Request) ([]Result, error) {
 	results := make([]Result, len(requests))
-	var jobs []*job
-	for i := range requests {
-		key, j, err := c.prepare(ctx, &requests[i])
-		results[i] = Result{Key: key, Err: err}
-		if err != nil {
-			continue
-		}
-		j.result = &results[i]
-		jobs = append(jobs, j)
-	}
-	c.run(ctx, jobs)
+	c.stream(ctx, requests, results)
 	return results, batchError(results)
 }
 
@@ -139,7 +135,8 @@ func (c *Client) prepare(ctx context.Context, given *Request) (string, *job, err
 	if r.in > 0 {
 		r.At = now.Add(r.in)
 	}
-	if err := r.validate(now); err != nil {
+	message, err := r.encode(now)
+	if err != nil {
 		return r.Key, nil, err
 	}
 	if r.Key == "" {
@@ -152,36 +149,11 @@ func (c *Client) prepare(ctx context.Context, given *Request) (string, *job, err
 	if r.Priority == "" {
 		r.Priority = Normal
 	}
-	e, err := r.envelope(now)
-	if err != nil {
-		return r.Key, nil, err
-	}
-	payload, err := json.Marshal(e)
+	e := r.envelope(now, message)
+	payload, err := encodePayload(e, message)
 	if err != nil {
 		return r.Key, nil, fmt.Errorf("encode message %q: %w", r.Key, err)
 	}
 	j, err := c.composer.compose(ctx, r.Key, e, payload)
 	return r.Key, j, err
-}
-
-func (r *Request) envelope(now time.Time) (*task.Envelope, error) {
-	digest, err := task.Digest(r.Message)
-	if err != nil {
-		return nil, err
-	}
-	e := &task.Envelope{
-		Token: rand.Text()[:13], Digest: digest, Priority: string(r.Priority),
-		QueuedAt: now.UnixMilli(), IfUncertain: string(r.IfUncertain),
-		Metadata: r.Metadata, Message: r.Message,
-	}
-	if r.At.After(now) {
-		e.At = r.At.UnixMilli()
-	}
-	if !r.ExpiresAt.IsZero() {
-		e.ExpiresAt = r.ExpiresAt.UnixMilli()
-	}
-	if r.ContactWait != nil {
-		e.ContactWait = new(r.ContactWait.Milliseconds())
-	}
-	return e, nil
 }

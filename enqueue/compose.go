@@ -22,36 +22,37 @@ import (
 // sending; nothing here knows how asynq stores a task but for the name of its
 // key and of the field that holds it.
 
-// guard runs before asynq's script, whose KEYS and ARGV come first.
+// guard runs before asynq's script, whose KEYS and ARGV come first. Behind them
+// are the message's record, the task under this key in each of three queues,
+// and token and digest of this enqueueing. A new key, the usual case, costs one
+// command more than asynq's own script.
 //
-//	KEYS[n+1]            the message's record
-//	KEYS[n+2..]          the task under this key in each queue
-//	ARGV[m+1], ARGV[m+2] token and digest of this enqueueing
-//	ARGV[m+3]            n, the number of asynq's KEYS
-//
-// Result: {"enqueued"}, {"duplicate", state} or {"conflict", state}.
+// Result: {"enqueued"}, {"duplicate", state} or {"conflict", state} for a key
+// that is known, otherwise the number that asynq's script returns.
 const guard = `
-local token, digest, n = ARGV[#ARGV-2], ARGV[#ARGV-1], tonumber(ARGV[#ARGV])
-local r = redis.call('HMGET', KEYS[n+1], '%s', '%s', '%s')
-if r[1] then
-  if r[3] == token then return {'enqueued', ''} end
-  if r[1] == digest then return {'duplicate', r[2]} end
-  return {'conflict', r[2]}
-end
-for i = n + 2, #KEYS do
-  local msg = redis.call('HGET', KEYS[i], 'msg')
-  if msg then
-    if string.find(msg, token, 1, true) then return {'enqueued', ''} end
-    if string.find(msg, digest, 1, true) then return {'duplicate', 'queued'} end
-    return {'conflict', 'queued'}
+local k = #KEYS
+if redis.call('EXISTS', KEYS[k-3], KEYS[k-2], KEYS[k-1], KEYS[k]) > 0 then
+  local token, digest = ARGV[#ARGV-1], ARGV[#ARGV]
+  local r = redis.call('HMGET', KEYS[k-3], '%s', '%s', '%s')
+  if r[1] then
+    if r[3] == token then return {'enqueued', ''} end
+    if r[1] == digest then return {'duplicate', r[2]} end
+    return {'conflict', r[2]}
+  end
+  for i = k - 2, k do
+    local msg = redis.call('HGET', KEYS[i], 'msg')
+    if msg then
+      if string.find(msg, token, 1, true) then return {'enqueued', ''} end
+      if string.find(msg, digest, 1, true) then return {'duplicate', 'queued'} end
+      return {'conflict', 'queued'}
+    end
   end
 end
-local function enqueue()
 %s
-end
-if enqueue() ~= 1 then return redis.error_reply('asynq refused the task') end
-return {'enqueued', ''}
 `
+
+// ours is how many KEYS and ARGV the guard has besides asynq's.
+const ourKeys, ourArgs = 4, 2
 
 // job is one request on its way into Redis.
 type job struct {
@@ -59,24 +60,35 @@ type job struct {
 	token, digest string
 	script        *redis.Script // asynq's script behind the guard
 	bare          *redis.Script // asynq's script
-	keys          []string      // asynq's KEYS
-	args          []any         // asynq's ARGV
-	record        string
-	tasks         []string // the key's task in every queue
-	bytes         int      // of the payload
+	keys          []string      // asynq's KEYS, then the guard's
+	args          []any         // asynq's ARGV, then the guard's
+	bytes         int           // of the payload
 	result        *Result
+	lost          error // why there is no answer of Redis
 }
+
+func (j *job) bareKeys() []string { return j.keys[:len(j.keys)-ourKeys] }
+func (j *job) bareArgs() []any    { return j.args[:len(j.args)-ourArgs] }
+func (j *job) record() string     { return j.keys[len(j.keys)-ourKeys] }
+func (j *job) tasks() []string    { return j.keys[len(j.keys)-ourKeys+1:] }
 
 type composer struct {
 	workspace string
 	asynq     *asynq.Client
 	recorder  *recorder
+	queues    []string // of the workspace
 	scripts   sync.Map // asynq's source -> [2]*redis.Script{guarded, bare}
 }
 
 func newComposer(rdb redis.UniversalClient, workspace string) *composer {
 	r := &recorder{UniversalClient: rdb}
-	return &composer{workspace: workspace, recorder: r, asynq: asynq.NewClientFromRedisClient(r)}
+	c := &composer{
+		workspace: workspace, recorder: r, asynq: asynq.NewClientFromRedisClient(r),
+	}
+	for _, p := range task.Priorities() {
+		c.queues = append(c.queues, task.Queue(workspace, p))
+	}
+	return c
 }
 
 // compose lets asynq's client enqueue the task into the recorder.
@@ -86,20 +98,20 @@ func (c *composer) compose(ctx context.Context, key string, e *task.Envelope, pa
 		// asynq would cut the time by itself; the worker waits for the rest.
 		opts = append(opts, asynq.ProcessAt(time.UnixMilli(e.At).Truncate(time.Second)))
 	}
-	call := &scriptCall{}
-	if _, err := c.asynq.EnqueueContext(context.WithValue(ctx, callKey{}, call),
-		asynq.NewTask(task.TypeMessage, payload), opts...); err != nil {
+	call := recording{Context: ctx}
+	if _, err := c.asynq.EnqueueContext(&call, asynq.NewTask(task.TypeMessage, payload), opts...); err != nil {
 		return nil, fmt.Errorf("enqueue %q: %w", key, err)
 	}
 	scripts := c.wrap(call.source)
 	j := &job{
-		key: key, token: e.Token, digest: e.Digest,
-		script: scripts[0], bare: scripts[1], keys: call.keys, args: call.args,
-		record: ledger.RecordKey(c.workspace, key), bytes: len(payload),
+		key: key, token: e.Token, digest: e.Digest, script: scripts[0], bare: scripts[1], bytes: len(payload),
+		keys: make([]string, 0, len(call.keys)+ourKeys), args: make([]any, 0, len(call.args)+ourArgs),
 	}
-	for _, p := range task.Priorities() {
-		j.tasks = append(j.tasks, taskKey(task.Queue(c.workspace, p), key))
+	j.keys = append(append(j.keys, call.keys...), ledger.RecordKey(c.workspace, key))
+	for _, queue := range c.queues {
+		j.keys = append(j.keys, taskKey(queue, key))
 	}
+	j.args = append(append(j.args, call.args...), e.Token, e.Digest)
 	return j, nil
 }
 
@@ -123,19 +135,31 @@ func (c *composer) wrap(source string) [2]*redis.Script {
 // taskKey is asynq's name for the key of a task (v0.26: base.TaskKey).
 func taskKey(queue, id string) string { return "asynq:{" + queue + "}:t:" + id }
 
-// scriptCall is a call of a script that the recorder took down.
-type scriptCall struct {
+// recording is the context of one enqueueing, in which the recorder takes down
+// the script call.
+type recording struct {
+	context.Context
+
 	source string
 	keys   []string
 	args   []any
 }
 
-type callKey struct{}
+type recordingKey struct{}
+
+func (r *recording) Value(key any) any {
+	if key == (recordingKey{}) {
+		return r
+	}
+	return r.Context.Value(key)
+}
 
 // recorder is a connection on which asynq's calls are taken down instead of
 // made. Nothing else of it is used.
 type recorder struct {
 	redis.UniversalClient
+
+	sources sync.Map // hash -> asynq's source
 
 	mu sync.Mutex
 	// queues are the entries of asynq's list of queues that are still to be
@@ -153,20 +177,28 @@ type noScriptError struct{ error }
 
 func (noScriptError) RedisError() {}
 
-func (r *recorder) EvalSha(ctx context.Context, _ string, _ []string, _ ...any) *redis.Cmd {
+func (r *recorder) EvalSha(ctx context.Context, hash string, keys []string, args ...any) *redis.Cmd {
+	if source, ok := r.sources.Load(hash); ok {
+		return r.record(ctx, source.(string), keys, args)
+	}
 	cmd := redis.NewCmd(ctx)
 	cmd.SetErr(noScriptError{errors.New("NOSCRIPT recorded")})
 	return cmd
 }
 
 func (r *recorder) Eval(ctx context.Context, source string, keys []string, args ...any) *redis.Cmd {
+	r.sources.Store(redis.NewScript(source).Hash(), source)
+	return r.record(ctx, source, keys, args)
+}
+
+func (r *recorder) record(ctx context.Context, source string, keys []string, args []any) *redis.Cmd {
 	cmd := redis.NewCmd(ctx)
-	call, ok := ctx.Value(callKey{}).(*scriptCall)
+	call, ok := ctx.Value(recordingKey{}).(*recording)
 	if !ok {
 		cmd.SetErr(errors.New("script outside of an enqueueing"))
 		return cmd
 	}
-	*call = scriptCall{source: source, keys: keys, args: args}
+	call.source, call.keys, call.args = source, keys, args
 	cmd.SetVal(int64(1))
 	return cmd
 }

@@ -18,8 +18,8 @@ func TestTaskKeyIsAsynqs(t *testing.T) {
 		j, err := c.compose(t.Context(), "order-1042", &task.Envelope{Priority: task.High}, []byte("{}"))
 		require.NoError(t, err)
 		require.Equal(t, taskKey("intercom-main-high", "order-1042"), j.keys[0])
-		require.Contains(t, j.tasks, j.keys[0])
-		require.Len(t, j.tasks, len(task.Priorities()))
+		require.Contains(t, j.tasks(), j.keys[0])
+		require.Len(t, j.tasks(), len(task.Priorities()))
 	})
 }
 
@@ -41,7 +41,7 @@ func repeatOwn(t *testing.T, s *redistest.Server) {
 		j, err := c.composer.compose(t.Context(), "k", e, payload)
 		require.NoError(t, err)
 		j.result = &result
-		c.run(t.Context(), []*job{j})
+		require.NoError(t, c.run(t.Context(), []*job{j}))
 		require.NoError(t, result.Err)
 		require.Equal(t, Enqueued, result.Status)
 	}

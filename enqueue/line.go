@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom"
+	"github.com/intercom-dispatch/intercom-dispatch/internal/rawjson"
 )
 
 // lineFields read the fields of a request's JSON form.
@@ -44,14 +45,12 @@ func ParseLine(line []byte) (Request, error) {
 	if !utf8.Valid(line) {
 		return r, errors.New("not valid UTF-8: encode the line as UTF-8")
 	}
-	var fields lineObject
-	dec := json.NewDecoder(bytes.NewReader(line))
-	if err := dec.Decode(&fields); err != nil {
-		return r, fmt.Errorf("not a JSON object%s", jsonReason(err))
+	if !json.Valid(line) || !rawjson.IsObject(line) {
+		return r, notOneObject(line)
 	}
-	// More would not see a bracket too many.
-	if _, err := dec.Token(); fields == nil || !errors.Is(err, io.EOF) {
-		return r, fmt.Errorf("not one JSON object: a line holds one message")
+	var fields lineObject
+	for name, value := range rawjson.Members(line) {
+		fields = append(fields, lineField{name, value})
 	}
 	for i, f := range fields {
 		if err := readField(&r, f, fields[:i]); err != nil {
@@ -86,33 +85,13 @@ type lineField struct {
 	value json.RawMessage
 }
 
-// UnmarshalJSON takes an object apart. It is given valid JSON only.
-func (o *lineObject) UnmarshalJSON(b []byte) error {
-	if isNull(b) {
-		return nil
+// notOneObject says what a line is instead of one JSON object.
+func notOneObject(line []byte) error {
+	var fields map[string]json.RawMessage
+	if err := json.NewDecoder(bytes.NewReader(line)).Decode(&fields); err != nil {
+		return fmt.Errorf("not a JSON object%s", jsonReason(err))
 	}
-	if b[0] != '{' {
-		// The error of reading it as an object names what it is instead.
-		return json.Unmarshal(b, &map[string]json.RawMessage{})
-	}
-	*o = lineObject{}
-	dec := json.NewDecoder(bytes.NewReader(b))
-	if _, err := dec.Token(); err != nil {
-		return err
-	}
-	for dec.More() {
-		name, err := dec.Token()
-		if err != nil {
-			return err
-		}
-		var f lineField
-		f.name, _ = name.(string) // The decoder takes nothing else here.
-		if err := dec.Decode(&f.value); err != nil {
-			return err
-		}
-		*o = append(*o, f)
-	}
-	return nil
+	return errors.New("not one JSON object: a line holds one message")
 }
 
 func (o lineObject) has(name string) bool {
@@ -160,12 +139,10 @@ func readContactWait(r *Request, v json.RawMessage) error {
 }
 
 func readString(field string, v json.RawMessage, into *string) error {
-	if len(v) == 0 {
-		return nil
-	}
-	if err := json.Unmarshal(v, into); err != nil {
+	if v[0] != '"' {
 		return invalid(field, "must be a string")
 	}
+	*into = rawjson.String(v)
 	return nil
 }
 

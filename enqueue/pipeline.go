@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -19,28 +18,55 @@ const (
 	pipelineBytes  = 4 << 20
 )
 
-// run enqueues the jobs and writes their results.
-func (c *Client) run(ctx context.Context, jobs []*job) {
-	if err := c.composer.recorder.publish(ctx); err != nil {
-		for _, j := range jobs {
-			j.fail(err)
-		}
-		return
-	}
+// run enqueues the jobs in order and writes their results. It returns the error
+// that ended it, after which the jobs behind are not tried: otherwise they would
+// overtake those that are tried again, and each pipeline would wait for a Redis
+// that is gone.
+func (c *Client) run(ctx context.Context, jobs []*job) error {
 	enqueue := c.runGuarded
 	if _, cluster := c.rdb.(*redis.ClusterClient); cluster {
 		enqueue = c.runOnCluster
 	}
-	start, bytes := 0, 0
-	for i, j := range jobs {
-		if i > start && (i-start == pipelineLength || bytes+j.bytes > pipelineBytes) {
-			enqueue(ctx, jobs[start:i])
-			start, bytes = i, 0
+	err := c.composer.recorder.publish(ctx)
+	for len(jobs) > 0 {
+		n := pipelineOf(jobs)
+		if err == nil {
+			enqueue(ctx, jobs[:n])
+			err = lost(jobs[:n])
+		} else {
+			skip(jobs[:n], err)
 		}
-		bytes += j.bytes
+		jobs = jobs[n:]
 	}
-	if start < len(jobs) {
-		enqueue(ctx, jobs[start:])
+	return err
+}
+
+// pipelineOf returns how many of the first jobs go into one pipeline.
+func pipelineOf[T interface{ size() int }](jobs []T) int {
+	bytes := 0
+	for n, j := range jobs {
+		if bytes += j.size(); n == pipelineLength || n > 0 && bytes > pipelineBytes {
+			return n
+		}
+	}
+	return len(jobs)
+}
+
+func (j *job) size() int { return j.bytes }
+
+// lost returns the error of a job that Redis has not answered, or nil.
+func lost(jobs []*job) error {
+	for _, j := range jobs {
+		if j.lost != nil {
+			return j.lost
+		}
+	}
+	return nil
+}
+
+func skip(jobs []*job, err error) {
+	for _, j := range jobs {
+		j.fail(fmt.Errorf("not tried: %w", err))
 	}
 }
 
@@ -48,24 +74,31 @@ func (c *Client) run(ctx context.Context, jobs []*job) {
 func (c *Client) runGuarded(ctx context.Context, jobs []*job) {
 	scripts := make([]call, len(jobs))
 	for i, j := range jobs {
-		scripts[i] = call{
-			script: j.script,
-			keys:   slices.Concat(j.keys, []string{j.record}, j.tasks),
-			args:   append(slices.Clone(j.args), j.token, j.digest, len(j.keys)),
-		}
+		scripts[i] = call{script: j.script, keys: j.keys, args: j.args}
 	}
 	for i, cmd := range c.pipeline(ctx, scripts) {
-		j := jobs[i]
-		answer, err := cmd.StringSlice()
-		switch {
-		case err != nil:
-			j.fail(err)
-		case len(answer) != 2:
-			j.fail(fmt.Errorf("script returned %d values", len(answer)))
-		default:
-			j.settle(answer[0], ledger.State(answer[1]))
-		}
+		jobs[i].read(cmd)
 	}
+}
+
+// read takes over what the guarded script returned.
+func (j *job) read(cmd *redis.Cmd) {
+	answer, err := cmd.Result()
+	if err != nil {
+		j.unanswered(err)
+		return
+	}
+	if known, ok := answer.([]any); ok && len(known) == 2 {
+		verdict, _ := known[0].(string)
+		state, _ := known[1].(string)
+		j.settle(verdict, ledger.State(state))
+		return
+	}
+	if answer != int64(1) {
+		j.fail(errors.New("asynq refused the task"))
+		return
+	}
+	j.settle(string(Enqueued), "")
 }
 
 // runOnCluster looks first and then enqueues, because a script on a cluster
@@ -76,14 +109,14 @@ func (c *Client) runOnCluster(ctx context.Context, jobs []*job) {
 	free := c.look(ctx, jobs)
 	scripts := make([]call, len(free))
 	for i, j := range free {
-		scripts[i] = call{script: j.bare, keys: j.keys, args: j.args}
+		scripts[i] = call{script: j.bare, keys: j.bareKeys(), args: j.bareArgs()}
 	}
 	var taken []*job
 	for i, cmd := range c.pipeline(ctx, scripts) {
 		n, err := cmd.Int()
 		switch {
 		case err != nil:
-			free[i].fail(err)
+			free[i].unanswered(err)
 		case n == 1:
 			free[i].settle(string(Enqueued), "")
 		default:
@@ -106,8 +139,8 @@ func (c *Client) look(ctx context.Context, jobs []*job) (free []*job) {
 	_, _ = c.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, j := range jobs {
 			f := ledger.RecordFields()
-			records[i] = p.HMGet(ctx, j.record, f[:]...)
-			for _, t := range j.tasks {
+			records[i] = p.HMGet(ctx, j.record(), f[:]...)
+			for _, t := range j.tasks() {
 				tasks[i] = append(tasks[i], p.HGet(ctx, t, "msg"))
 			}
 		}
@@ -116,7 +149,7 @@ func (c *Client) look(ctx context.Context, jobs []*job) (free []*job) {
 	for i, j := range jobs {
 		switch known, err := j.compare(records[i], tasks[i]); {
 		case err != nil:
-			j.fail(err)
+			j.unanswered(err)
 		case !known:
 			free = append(free, j)
 		}
@@ -172,6 +205,15 @@ func (j *job) settle(verdict string, state ledger.State) {
 
 func (j *job) fail(err error) { j.result.Err = fmt.Errorf("enqueue %q: %w", j.key, err) }
 
+// unanswered fails a job with the error of its command, which may be Redis'
+// answer all the same.
+func (j *job) unanswered(err error) {
+	if _, reply := errors.AsType[redis.Error](err); !reply {
+		j.lost = err
+	}
+	j.fail(err)
+}
+
 type call struct {
 	script *redis.Script
 	keys   []string
@@ -193,7 +235,7 @@ func (c *Client) pipeline(ctx context.Context, calls []call) []*redis.Cmd {
 		return nil
 	})
 	for i, cmd := range cmds {
-		if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+		if cmd.Err() != nil && redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
 			unknown = append(unknown, i)
 		}
 	}

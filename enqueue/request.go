@@ -104,24 +104,25 @@ func ContactWait(d time.Duration) Option { return func(r *Request) { r.ContactWa
 // created the message.
 func IfUncertain(p Policy) Option { return func(r *Request) { r.IfUncertain = p } }
 
-// validate returns an *intercom.ValidationError for what must not be
-// enqueued.
-func (r *Request) validate(now time.Time) error {
+// encode returns the message as JSON, or an *intercom.ValidationError for what
+// must not be enqueued.
+func (r *Request) encode(now time.Time) ([]byte, error) {
 	checks := []func(time.Time) *intercom.ValidationError{
 		r.checkKey, r.checkTimes, r.checkChoices, r.checkMetadata,
 	}
 	for _, check := range checks {
 		if err := check(now); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if r.Message == nil {
-		return invalid("message", "is required")
+		return nil, invalid("message", "is required")
 	}
-	if err := r.Message.Validate(); err != nil {
-		return withinMessage(err)
+	message, err := r.Message.Encode()
+	if err != nil {
+		return nil, withinMessage(err)
 	}
-	return nil
+	return message, nil
 }
 
 func (r *Request) checkKey(time.Time) *intercom.ValidationError {

@@ -77,7 +77,7 @@ type CreatedMessage struct {
 // try of any kind: Intercom has no idempotency keys. A [*BodyError] means that
 // the message was created, but its id is unknown.
 func (c *Client) CreateMessage(ctx context.Context, m *Message) (*CreatedMessage, *Response, error) {
-	body, err := m.encode()
+	body, err := m.Encode()
 	if err != nil {
 		return nil, nil, err
 	}

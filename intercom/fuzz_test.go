@@ -35,6 +35,9 @@ func FuzzParseMessage(f *testing.F) {
 		}
 		first, err := json.Marshal(m)
 		require.NoError(t, err)
+		encoded, err := m.Encode()
+		require.NoError(t, err)
+		require.Equal(t, string(first), string(encoded))
 		again, err := intercom.ParseMessage(first)
 		require.NoError(t, err)
 		require.NoError(t, again.Validate())

@@ -26,10 +26,7 @@ func ParseMessage(b []byte) (*Message, error) {
 
 // UnmarshalJSON reads a message as strictly as [ParseMessage] does.
 func (m *Message) UnmarshalJSON(b []byte) error {
-	if isNull(bytes.TrimSpace(b)) {
-		return nil
-	}
-	return m.decode(b)
+	return unmarshal(b, m.decode)
 }
 
 func (m *Message) decode(b []byte) error {
@@ -74,10 +71,7 @@ func senderInto(dst **Sender) setter {
 // UnmarshalJSON reads an object of type and id; the id is an integer or a
 // string of digits. Unknown fields are a [*ValidationError].
 func (s *Sender) UnmarshalJSON(b []byte) error {
-	if isNull(bytes.TrimSpace(b)) {
-		return nil
-	}
-	return s.decode(b, "from")
+	return unmarshal(b, func(raw []byte) error { return s.decode(raw, "from") })
 }
 
 func (s *Sender) decode(raw []byte, path string) error {
@@ -126,12 +120,11 @@ func (r Recipients) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads one object or an array of them. Unknown fields are a
 // [*ValidationError].
 func (r *Recipients) UnmarshalJSON(b []byte) error {
-	b = bytes.TrimSpace(b)
-	if isNull(b) {
+	if isNull(bytes.TrimSpace(b)) {
 		*r = nil
 		return nil
 	}
-	return r.decode(b, "recipients")
+	return unmarshal(b, func(raw []byte) error { return r.decode(raw, "recipients") })
 }
 
 func (r *Recipients) decode(raw []byte, path string) error {
@@ -181,10 +174,7 @@ func (r Recipient) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads a recipient. Its phone is a number or a string, which
 // may begin with a plus sign. Unknown fields are a [*ValidationError].
 func (r *Recipient) UnmarshalJSON(b []byte) error {
-	if isNull(bytes.TrimSpace(b)) {
-		return nil
-	}
-	return r.decode(b, "recipient")
+	return unmarshal(b, func(raw []byte) error { return r.decode(raw, "recipient") })
 }
 
 func (r *Recipient) decode(raw []byte, path string) error {

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/intercom-dispatch/intercom-dispatch/internal/rawjson"
 )
 
 // Messages are read more strictly than encoding/json can: its
@@ -33,16 +35,11 @@ const maxNameLen = 64
 // Members that are null count as missing. What names the object in errors,
 // such as "a recipient".
 func decodeObject(raw []byte, path, what string, known fields) error {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+	if !rawjson.IsObject(raw) {
 		return &ValidationError{Field: orElse(path, "message"), Reason: "must be a JSON object"}
 	}
 	seen := make(map[string]bool, len(known))
-	for dec.More() {
-		name, value, err := member(dec)
-		if err != nil {
-			return notJSON(orElse(path, "message"), err)
-		}
+	for name, value := range rawjson.Members(raw) {
 		field := join(path, clip(name, maxNameLen))
 		set, ok := known[name]
 		switch {
@@ -63,16 +60,6 @@ func decodeObject(raw []byte, path, what string, known fields) error {
 	return nil
 }
 
-func member(dec *json.Decoder) (name string, value json.RawMessage, err error) {
-	t, err := dec.Token()
-	if err != nil {
-		return "", nil, err
-	}
-	name, _ = t.(string) // the decoder takes nothing but a string here
-	err = dec.Decode(&value)
-	return name, value, err
-}
-
 // decodeArray hands each element of the valid JSON value raw to set.
 func decodeArray(raw []byte, path string, set setter) error {
 	var elements []json.RawMessage
@@ -89,9 +76,10 @@ func decodeArray(raw []byte, path string, set setter) error {
 
 func stringInto(dst *string) setter {
 	return func(raw json.RawMessage, path string) error {
-		if raw[0] != '"' || json.Unmarshal(raw, dst) != nil {
+		if raw[0] != '"' {
 			return &ValidationError{Field: path, Reason: "must be a string"}
 		}
+		*dst = rawjson.String(raw)
 		return nil
 	}
 }
@@ -121,6 +109,9 @@ func wellFormed(b []byte, what string) error {
 	if !utf8.Valid(b) {
 		return &ValidationError{Field: what, Reason: "is not valid UTF-8"}
 	}
+	if json.Valid(b) {
+		return nil
+	}
 	dec := json.NewDecoder(bytes.NewReader(b))
 	var first json.RawMessage
 	if err := dec.Decode(&first); err != nil {
@@ -139,6 +130,19 @@ func notJSON(what string, err error) error {
 		return &ValidationError{Field: what, Reason: fmt.Sprintf("is not valid JSON: see byte %d", syntax.Offset)}
 	}
 	return &ValidationError{Field: what, Reason: "is not valid JSON: it ends too early"}
+}
+
+// unmarshal reads what json.Unmarshal hands over, which is valid, or any other
+// caller of an UnmarshalJSON method.
+func unmarshal(b []byte, decode func([]byte) error) error {
+	b = bytes.TrimSpace(b)
+	if isNull(b) {
+		return nil
+	}
+	if !json.Valid(b) {
+		return wellFormed(b, "message")
+	}
+	return decode(b)
 }
 
 func isNull(raw []byte) bool { return string(raw) == "null" }

@@ -1,7 +1,6 @@
 package intercom
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -16,13 +15,13 @@ const MaxMessageBytes = 1 << 20
 // problem as a [*ValidationError], or nil. It looks at the message alone:
 // whether the admin and the contacts exist only Intercom can tell.
 func (m *Message) Validate() error {
-	_, err := m.encode()
+	_, err := m.Encode()
 	return err
 }
 
-// encode returns the message as JSON once it is valid, so that sending does
-// not marshal it twice.
-func (m *Message) encode() ([]byte, error) {
+// Encode returns the message as the JSON that Intercom gets, which is that of
+// encoding/json, or the error of [Message.Validate].
+func (m *Message) Encode() ([]byte, error) {
 	if m == nil {
 		return nil, &ValidationError{Field: "message", Reason: "is required"}
 	}
@@ -33,7 +32,7 @@ func (m *Message) encode() ([]byte, error) {
 			return nil, err
 		}
 	}
-	b, err := json.Marshal(m)
+	b, err := m.appendJSON(make([]byte, 0, len(m.Subject)+len(m.Body)+256))
 	if err != nil {
 		return nil, &ValidationError{Field: "message", Reason: "cannot be written as JSON"}
 	}

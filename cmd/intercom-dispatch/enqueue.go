@@ -1,14 +1,13 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/intercom-dispatch/intercom-dispatch/enqueue"
@@ -81,25 +80,6 @@ func (c *enqueueCommand) open(p *program) (io.ReadCloser, int64, error) {
 	return f, size, nil
 }
 
-const (
-	// A batch takes the lines that are there, up to these bounds, and does not
-	// wait for more: a line is in Redis as soon as it was read.
-	batchLines = 1000
-	batchBytes = 4 << 20
-	// maxLine bounds what a line may take in memory. The longest message with
-	// everything else in a line is shorter.
-	maxLine = 2 * intercom.MaxMessageBytes
-)
-
-// inputLine is a line as it was read.
-type inputLine struct {
-	number int
-	text   []byte
-	size   int // bytes of input, also where text was cut
-}
-
-func (l inputLine) tooLong() bool { return l.size > maxLine }
-
 // enqueuer takes lines to Redis.
 type enqueuer struct {
 	producer *enqueue.Client
@@ -108,31 +88,38 @@ type enqueuer struct {
 	total    int
 }
 
+// parsersAhead is how many batches are parsed, or wait to be sent, while one is
+// sent. With the bounds of a batch it bounds what is in memory.
+const parsersAhead = 3
+
 func (e *enqueuer) run(ctx context.Context, in io.Reader) error {
-	lines := make(chan inputLine, batchLines)
+	batches := make(chan *batch, parsersAhead)
 	readErr := make(chan error, 1)
 	// The reader may be stuck in a read of standard input when ctx ends;
 	// nothing can end that but the process.
 	go func() {
-		readErr <- readLines(in, func(l inputLine) bool {
+		defer close(batches)
+		var parsing sync.WaitGroup
+		defer parsing.Wait()
+		readErr <- readBatches(in, func(b *batch) bool {
 			select {
-			case lines <- l:
+			case batches <- b:
+				parsing.Go(b.parse)
 				return true
 			case <-ctx.Done():
 				return false
 			}
 		})
-		close(lines)
 	}()
 	for {
-		batch := nextBatch(ctx, lines)
+		b := nextBatch(ctx, batches)
 		if ctx.Err() != nil {
 			return fmt.Errorf("interrupted after %d lines: run it again, lines that are in are reported as duplicates", e.total)
 		}
-		if len(batch) == 0 {
+		if b == nil {
 			break
 		}
-		e.enqueue(ctx, batch)
+		e.enqueue(ctx, b)
 	}
 	if err := <-readErr; err != nil {
 		return fmt.Errorf("read input after line %d: %w", e.total, err)
@@ -140,108 +127,32 @@ func (e *enqueuer) run(ctx context.Context, in io.Reader) error {
 	return nil
 }
 
-// nextBatch waits for a line and takes those that are there behind it.
-func nextBatch(ctx context.Context, lines <-chan inputLine) []inputLine {
-	var batch []inputLine
+// nextBatch waits for a batch and until it is parsed. It returns nil at the end
+// of the input.
+func nextBatch(ctx context.Context, batches <-chan *batch) *batch {
 	select {
-	case l, ok := <-lines:
+	case b, ok := <-batches:
 		if !ok {
 			return nil
 		}
-		batch = append(batch, l)
+		<-b.parsed
+		return b
 	case <-ctx.Done():
 		return nil
 	}
-	for size := len(batch[0].text); len(batch) < batchLines && size < batchBytes; {
-		select {
-		case l, ok := <-lines:
-			if !ok {
-				return batch
-			}
-			batch = append(batch, l)
-			size += len(l.text)
-		default:
-			return batch
-		}
-	}
-	return batch
 }
 
-// byteOrderMark is what some editors put before the first line.
-var byteOrderMark = []byte("\ufeff")
-
-// readLines passes on the lines that are not blank, until each returns false.
-func readLines(in io.Reader, each func(inputLine) bool) error {
-	r := bufio.NewReaderSize(in, 256<<10)
-	for number := 1; ; number++ {
-		text, size, err := readLine(r)
-		if number == 1 {
-			text = bytes.TrimPrefix(text, byteOrderMark)
-		}
-		if size > 0 && (len(bytes.TrimSpace(text)) > 0 || size > maxLine) {
-			if !each(inputLine{number: number, text: text, size: size}) {
-				return nil
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+// enqueue sends a batch and prints the results in the order of the lines.
+func (e *enqueuer) enqueue(ctx context.Context, b *batch) {
+	for n, r := range e.tryBatch(ctx, b.requests) {
+		b.results[b.places[n]].read(r)
 	}
-}
-
-// readLine reads one line, of which it keeps no more than maxLine bytes.
-func readLine(r *bufio.Reader) (text []byte, size int, err error) {
-	for {
-		part, err := r.ReadSlice('\n')
-		size += len(part)
-		if size <= maxLine+1 {
-			text = append(text, part...)
-		} else {
-			text = nil
-		}
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			return text, size, err
-		}
-	}
-}
-
-// enqueue parses and enqueues a batch and prints the results in the order of
-// the lines.
-func (e *enqueuer) enqueue(ctx context.Context, batch []inputLine) {
-	results := make([]lineResult, len(batch))
-	var requests []enqueue.Request
-	var places []int
-	read := 0
-	for i, l := range batch {
-		results[i].Line = l.number
-		read += l.size
-		r, err := parseLine(l)
-		results[i].Key = r.Key
-		if err != nil {
-			results[i].fail(err, lineInvalid)
-			continue
-		}
-		requests, places = append(requests, r), append(places, i)
-	}
-	for n, r := range e.tryBatch(ctx, requests) {
-		results[places[n]].read(r)
-	}
-	for _, r := range results {
+	for _, r := range b.results {
 		e.total++
 		e.counts[r.Status]++
 		e.printer.result(r)
 	}
-	e.printer.progress(read, e.total)
-}
-
-func parseLine(l inputLine) (enqueue.Request, error) {
-	if l.tooLong() {
-		return enqueue.Request{}, fmt.Errorf("the line has %d bytes; a message has at most %d", l.size, intercom.MaxMessageBytes)
-	}
-	return enqueue.ParseLine(l.text)
+	e.printer.progress(b.read, e.total)
 }
 
 // tryBatch tries again what Redis did not take. A request keeps its key, so
