@@ -62,58 +62,69 @@ func newTap(direct redis.UniversalClient, key string, fault redisFault, at int) 
 
 func (p *tap) DialHook(next redis.DialHook) redis.DialHook { return next }
 
+// ProcessPipelineHook takes a pipeline for the first of its commands that
+// concerns the message.
 func (p *tap) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if err := p.reach(ctx); err != nil {
-			for _, cmd := range cmds {
+		err := p.process(ctx, cmds, func() error { return next(ctx, cmds) })
+		for _, cmd := range cmds {
+			if err != nil && cmd.Err() == nil {
 				cmd.SetErr(err)
 			}
-			return err
 		}
-		return next(ctx, cmds)
+		return err
 	}
 }
 
 func (p *tap) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		if err := p.reach(ctx); err != nil {
-			return err
-		}
-		name := commandName(cmd)
-		if !p.concerns(ctx, name, cmd) {
-			if name == "dequeue" {
-				return redis.Nil // It must not become one that concerns the message.
-			}
-			return next(ctx, cmd)
-		}
-		if p.count(name) != p.at {
-			return p.execute(ctx, name, cmd, next)
-		}
-		return p.happen(ctx, name, cmd, next)
+		return p.process(ctx, []redis.Cmder{cmd}, func() error { return next(ctx, cmd) })
 	}
 }
 
-func (p *tap) happen(ctx context.Context, name string, cmd redis.Cmder, next redis.ProcessHook) error {
+func (p *tap) process(ctx context.Context, cmds []redis.Cmder, send func() error) error {
+	if err := p.reach(ctx); err != nil {
+		return err
+	}
+	dequeues := false
+	for _, cmd := range cmds {
+		name := commandName(cmd)
+		dequeues = dequeues || name == "dequeue"
+		if !p.concerns(ctx, name, cmd) {
+			continue
+		}
+		if p.count(name) != p.at {
+			return p.execute(name, cmd, send)
+		}
+		return p.happen(ctx, name, cmd, send)
+	}
+	if dequeues {
+		return redis.Nil // It must not become one that concerns the message.
+	}
+	return send()
+}
+
+func (p *tap) happen(ctx context.Context, name string, cmd redis.Cmder, send func() error) error {
 	switch p.fault {
 	case notSent:
 		return refused()
 	case answerLost:
-		if err := p.execute(ctx, name, cmd, next); isNoScript(err) {
+		if err := p.execute(name, cmd, send); isNoScript(err) {
 			return err
 		}
-		return io.ErrUnexpectedEOF
+		return p.lose(cmd)
 	case sentTwice:
-		if err := p.execute(ctx, name, cmd, next); isNoScript(err) {
+		if err := p.execute(name, cmd, send); isNoScript(err) {
 			return err
 		}
-		return next(ctx, cmd)
+		return send()
 	case redisAway:
 		p.mu.Lock()
 		p.back = time.Now().Add(awayFor)
 		p.mu.Unlock()
 		return refused()
 	case crashAfter:
-		if err := p.execute(ctx, name, cmd, next); isNoScript(err) {
+		if err := p.execute(name, cmd, send); isNoScript(err) {
 			return err
 		}
 		return p.crash(ctx)
@@ -121,28 +132,37 @@ func (p *tap) happen(ctx context.Context, name string, cmd redis.Cmder, next red
 		return p.crash(ctx)
 	case noFault:
 	}
-	return p.execute(ctx, name, cmd, next)
+	return p.execute(name, cmd, send)
+}
+
+// lose takes the answer away.
+func (p *tap) lose(cmd redis.Cmder) error {
+	if c, ok := cmd.(interface{ SetVal(any) }); ok {
+		c.SetVal(nil)
+	}
+	cmd.SetErr(io.ErrUnexpectedEOF)
+	return io.ErrUnexpectedEOF
 }
 
 // execute keeps the books of what Redis was told.
-func (p *tap) execute(ctx context.Context, name string, cmd redis.Cmder, next redis.ProcessHook) error {
-	err := next(ctx, cmd)
+func (p *tap) execute(name string, cmd redis.Cmder, send func() error) error {
+	err := send()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if isNoScript(err) {
+	if isNoScript(cmd.Err()) || isNoScript(err) {
 		// go-redis follows it up with the script itself.
 		p.calls = p.calls[:len(p.calls)-1]
 		return err
 	}
 	switch name {
-	case "begin":
+	case "begin", "begin the first":
 		if c, ok := cmd.(*redis.Cmd); ok {
 			if answer, _ := c.StringSlice(); len(answer) > 0 && answer[0] == "begun" {
 				p.begun++
 				p.open = true
 			}
 		}
-	case "commit", "commit as sent", "abandon":
+	case "commit", "commit as sent", "commit with an id", "abandon":
 		p.open = false
 	}
 	return err
@@ -286,13 +306,17 @@ func asynqScript(keys []string) string {
 // they have. One that is not known here would be counted under its numbers.
 func ledgerScript(keys int, args []any) string {
 	switch [2]int{keys, len(args)} {
-	case [2]int{10, 15}:
+	case [2]int{1, 8}:
+		return "begin the first"
+	case [2]int{10, 12}:
 		return "begin"
 	case [2]int{10, 11}:
 		return "commit"
-	case [2]int{11, 12}:
+	case [2]int{3, 8}:
+		return "commit with an id"
+	case [2]int{12, 10}:
 		return "commit as sent"
-	case [2]int{11, 10}:
+	case [2]int{13, 8}:
 		return "settle"
 	case [2]int{10, 4}:
 		if _, payload := args[3].([]byte); payload {
