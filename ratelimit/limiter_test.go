@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,13 +21,9 @@ const (
 	key      = "dispatch:{main}:rate"
 )
 
-func start(t *testing.T, rdb redis.UniversalClient, change ...func(*ratelimit.Config)) *ratelimit.Limiter {
+func start(t *testing.T, rdb redis.UniversalClient) *ratelimit.Limiter {
 	t.Helper()
-	cfg := ratelimit.Config{Redis: rdb, Key: key, Log: zap.NewNop()}
-	for _, c := range change {
-		c(&cfg)
-	}
-	l, err := ratelimit.New(cfg)
+	l, err := ratelimit.New(ratelimit.Config{Redis: rdb, Key: key, Log: zap.NewNop()})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
@@ -150,20 +145,20 @@ func TestWhileRedisIsAwayRequestsWait(t *testing.T) {
 		l := start(t, s.Client(t))
 		acquire(t, l, ratelimit.Normal).Answered(answer(1000, 999), time.Now())
 		s.Kill()
-		var got atomic.Bool
-		done := make(chan struct{})
+		got := make(chan error, 1)
+		waiting, end := context.WithTimeout(t.Context(), patience)
+		defer end()
 		go func() {
-			defer close(done)
-			acquire(t, l, ratelimit.Normal)
-			got.Store(true)
+			_, err := l.Acquire(waiting, ratelimit.Normal)
+			got <- err
 		}()
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
 		_, err := l.Acquire(ctx, ratelimit.Urgent)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.False(t, got.Load())
+		require.Empty(t, got)
 		s.Restart()
-		<-done
+		require.NoError(t, <-got)
 	})
 }
 

@@ -186,7 +186,7 @@ func (r *runner) end(ctx context.Context) error {
 	if r.unanswered != nil {
 		g, err := r.lease(ctx, r.unanswered)
 		if err != nil {
-			return nil //nolint:nilerr // See above.
+			return nil
 		}
 		r.mu.Lock()
 		r.report.window(g.window).back += g.urgent + g.normal + g.stock

@@ -156,12 +156,12 @@ func (w *world) post(p *Permit) {
 }
 
 // load keeps n requests going until ctx ends, and returns when they have.
-func (w *world) load(ctx context.Context, l *Limiter, c Class, n int) {
+func (w *world) load(ctx context.Context, l *Limiter, n int) {
 	var all sync.WaitGroup
 	for range n {
 		all.Go(func() {
 			for {
-				p, err := l.Acquire(ctx, c)
+				p, err := l.Acquire(ctx, Normal)
 				if err != nil {
 					return
 				}
@@ -262,7 +262,7 @@ func TestTheWholeBudgetIsUsedAndNothingMore(t *testing.T) {
 				var all sync.WaitGroup
 				all.Go(func() { w.others(ctx, 30, c.othersWithin) })
 				for range c.processes {
-					all.Go(func() { w.run(ctx, Normal, 20) })
+					all.Go(func() { w.run(ctx, 20) })
 				}
 				all.Wait()
 				w.requireUsed(1)
@@ -272,10 +272,10 @@ func TestTheWholeBudgetIsUsedAndNothingMore(t *testing.T) {
 }
 
 // run is a process that keeps n requests going.
-func (w *world) run(ctx context.Context, c Class, n int, change ...func(*Config)) {
+func (w *world) run(ctx context.Context, n int, change ...func(*Config)) {
 	l, stop := w.process(change...)
 	defer stop()
-	w.load(ctx, l, c, n)
+	w.load(ctx, l, n)
 }
 
 func TestProcessesComeAndGo(t *testing.T) {
@@ -289,7 +289,7 @@ func TestProcessesComeAndGo(t *testing.T) {
 				time.Sleep(time.Duration(i) * time.Second)
 				for ctx.Err() == nil {
 					life, end := context.WithTimeout(ctx, 4*time.Second)
-					w.run(life, Normal, 10)
+					w.run(life, 10)
 					end()
 				}
 			})
@@ -311,7 +311,7 @@ func TestAProcessThatDiesTakesItsPermitsAlongForTwoWindowsAtTheMost(t *testing.T
 		}
 		dying.lease = func(context.Context, *request) (*grant, error) { return nil, errors.New("dead") }
 		stop()
-		w.run(ctx, Normal, 10)
+		w.run(ctx, 10)
 		for _, c := range w.counts[3 : len(w.counts)-1] {
 			require.GreaterOrEqual(w.t, c.ours, 145, w.String())
 		}
@@ -325,7 +325,7 @@ func TestAShareIsLeftForOthers(t *testing.T) {
 		defer cancel()
 		var all sync.WaitGroup
 		for range 2 {
-			all.Go(func() { w.run(ctx, Normal, 20, func(c *Config) { c.Share = 0.8 }) })
+			all.Go(func() { w.run(ctx, 20, func(c *Config) { c.Share = 0.8 }) })
 		}
 		all.Wait()
 		w.requireUsed(0.8)
@@ -345,7 +345,7 @@ func TestWindowsOfOtherLengths(t *testing.T) {
 					w.window, w.unaligned = window, unaligned
 					ctx, cancel := context.WithTimeout(w.t.Context(), max(5*window, 15*time.Second))
 					defer cancel()
-					w.run(ctx, Normal, 10)
+					w.run(ctx, 10)
 					w.t.Log(w)
 					require.LessOrEqual(w.t, w.refused(), 5, w.String())
 				})
@@ -359,7 +359,7 @@ func TestSpendingIsSpreadOverTheWindow(t *testing.T) {
 	simulate(t, func(w *world) {
 		ctx, cancel := context.WithTimeout(w.t.Context(), 45*time.Second)
 		defer cancel()
-		w.run(ctx, Normal, 50)
+		w.run(ctx, 50)
 		most := 0
 		for i, at := range w.arrived {
 			n := 1
@@ -381,7 +381,7 @@ func TestUrgentRequestsNeverWaitBehindOthers(t *testing.T) {
 		defer cancel()
 		var all sync.WaitGroup
 		for range 3 {
-			all.Go(func() { w.run(ctx, Normal, 100) })
+			all.Go(func() { w.run(ctx, 100) })
 		}
 		l, stop := w.process()
 		defer stop()
@@ -411,7 +411,7 @@ func TestA429ClosesTheGateForAllUntilTheReset(t *testing.T) {
 		defer cancel()
 		var all sync.WaitGroup
 		for range 3 {
-			all.Go(func() { w.run(ctx, Normal, 20) })
+			all.Go(func() { w.run(ctx, 20) })
 		}
 		// Others take everything at once, and nobody of ours knows.
 		time.Sleep(25 * time.Second)
@@ -442,7 +442,7 @@ func TestNothingIsKnownBeforeTheFirstAnswer(t *testing.T) {
 		w.limit = 5
 		ctx, cancel := context.WithTimeout(w.t.Context(), 3*time.Second)
 		defer cancel()
-		w.run(ctx, Normal, 50)
+		w.run(ctx, 50)
 		require.LessOrEqual(w.t, w.counts[0].ours+w.counts[0].refused, 4, w.String())
 	})
 }
@@ -454,7 +454,7 @@ func TestWithoutHeadersOnly429Counts(t *testing.T) {
 		w.limit = 1000
 		ctx, cancel := context.WithTimeout(w.t.Context(), 25*time.Second)
 		defer cancel()
-		w.run(ctx, Normal, 20)
+		w.run(ctx, 20)
 		w.t.Log(w)
 		require.Equal(w.t, 1000, w.counts[1].ours)
 		require.LessOrEqual(w.t, w.refused(), 3*40, w.String())

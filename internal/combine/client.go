@@ -1,7 +1,9 @@
 package combine
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -136,6 +138,8 @@ func (c *Client) board() []*call {
 	return calls
 }
 
+var errNoAnswer = errors.New("no answer to the script")
+
 // send runs the scripts. It has no context: each caller waits with its own, and
 // go-redis' timeouts end it.
 func (c *Client) send(calls []*call) {
@@ -150,9 +154,13 @@ func (c *Client) send(calls []*call) {
 	for _, its := range calls {
 		its.cmd = pipe.EvalSha(ctx, its.sha, its.keys, its.args...)
 	}
-	// Errors are those of the commands.
-	_, _ = pipe.Exec(ctx)
+	_, err := pipe.Exec(ctx)
 	for _, its := range calls {
+		// Each has its own error, unless a hook has kept all of them from being
+		// sent. An answer of nil is an error too.
+		if its.cmd.Err() == nil && its.cmd.Val() == nil {
+			its.cmd.SetErr(cmp.Or(err, errNoAnswer))
+		}
 		close(its.done)
 	}
 }
