@@ -87,11 +87,12 @@ func TestHeartbeatsHoldNoPayloads(t *testing.T) {
 		begun, finish := make(chan struct{}, 10), make(chan struct{})
 		b.enqueue(bulk, "large")
 		b.enqueue(bulk, "larger")
-		s := b.serve(8, func(context.Context, *asynq.Task) error {
+		b.serve(8, func(context.Context, *asynq.Task) error {
 			begun <- struct{}{}
 			<-finish
 			return nil
 		})
+		b.t.Cleanup(func() { close(finish) })
 		await(b.t, begun, "a task")
 		await(b.t, begun, "a task")
 		inspector := asynq.NewInspectorFromRedisClient(b.rdb)
@@ -112,8 +113,6 @@ func TestHeartbeatsHoldNoPayloads(t *testing.T) {
 			require.False(b.t, w.Deadline.IsZero())
 			require.Empty(b.t, w.TaskPayload)
 		}
-		close(finish)
-		s.end()
 	})
 }
 

@@ -193,3 +193,28 @@ func TestPeekingLeavesTheOrderAlone(t *testing.T) {
 		require.Zero(b.t, b.rdb.LLen(ctx, "{l}").Val())
 	})
 }
+
+func TestACallThatWaitsReturnsAtTheEnd(t *testing.T) {
+	t.Parallel()
+	source := recordDequeue(t)
+	onEach(t, func(b *bundle) {
+		quickest := time.Hour
+		for range 5 { // A busy machine may be slow once.
+			d := newDirect(b, 8, source)
+			began, done := make(chan struct{}), make(chan error)
+			go func() {
+				_, _ = d.dequeue() // Finds all queues empty.
+				close(began)
+				_, err := d.dequeue()
+				done <- err
+			}()
+			await(b.t, began, "the first call")
+			time.Sleep(50 * time.Millisecond)
+			stopped := time.Now()
+			d.stop()
+			require.ErrorIs(b.t, await(b.t, done, "the call"), redis.Nil)
+			quickest = min(quickest, time.Since(stopped))
+		}
+		require.Less(b.t, quickest, 300*time.Millisecond, "a call waits for 1 s, and so does a peek")
+	})
+}
