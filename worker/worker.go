@@ -22,8 +22,8 @@ import (
 	"github.com/intercom-dispatch/intercom-dispatch/ratelimit"
 )
 
-// queueWeights say how often each priority's queue is looked at first. No
-// queue is starved, and an urgent message waits for a few others at the most.
+// queueWeights are the shares of the priorities' queues. The one of high
+// messages comes before the others all the same (see task.Server.First).
 var queueWeights = map[string]int{task.High: 20, task.Normal: 5, task.Bulk: 1}
 
 // Worker delivers the messages of one workspace. Several, in one process or

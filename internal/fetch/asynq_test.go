@@ -123,7 +123,7 @@ type evals struct {
 	args []any
 }
 
-func (e *evals) Eval(ctx context.Context, _ string, _ []string, args ...any) *redis.Cmd {
+func (e *evals) Eval(_ context.Context, _ string, _ []string, args ...any) *redis.Cmd {
 	e.args = args
 	return redis.NewCmdResult("OK", nil)
 }

@@ -146,7 +146,7 @@ func TestAFetchThatBreaksIsNotRepeated(t *testing.T) {
 		_, err := d.dequeue() // A batch of 4.
 		require.ErrorIs(b.t, err, io.EOF)
 		require.Equal(b.t, before+1, c.count())
-		require.Len(b.t, d.active(bulk), 6)
+		require.Len(b.t, d.active(), 6)
 		require.Equal(b.t, []string{"bulk/b0", "bulk/b1"}, d.hands())
 	})
 }
@@ -164,7 +164,7 @@ func TestWhatCameBeforeAFetchBrokeIsKept(t *testing.T) {
 		c.times = 1
 		c.mu.Unlock()
 		d.requireDequeue("b2")
-		require.Len(b.t, d.active(bulk), 6)
+		require.Len(b.t, d.active(), 6)
 		require.Equal(b.t, []string{"bulk/b0", "bulk/b1", "bulk/b2"}, d.hands())
 		d.requireDequeue("b6")
 	})

@@ -82,9 +82,9 @@ func (d *direct) requireDequeue(id string) {
 	require.Contains(d.t, msg, "payload of "+id)
 }
 
-func (d *direct) active(queue string) []string {
+func (d *direct) active() []string {
 	d.t.Helper()
-	ids, err := d.rdb.LRange(d.t.Context(), key(queue, "active"), 0, -1).Result()
+	ids, err := d.rdb.LRange(d.t.Context(), key(bulk, "active"), 0, -1).Result()
 	require.NoError(d.t, err)
 	return ids
 }

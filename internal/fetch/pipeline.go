@@ -81,7 +81,7 @@ func (c *Client) fetch(ctx context.Context, by call, asks []ask) error {
 func (c *Client) send(ctx context.Context, by call, asks []ask, load bool) (unknown []ask, got int, failed error) {
 	now := c.cfg.Now()
 	lease := by.leaseAt(now)
-	pipe := c.UniversalClient.Pipeline()
+	pipe := c.Pipeline()
 	all := make([]asked, len(asks))
 	for i, a := range asks {
 		all[i] = asked{ask: a, cmds: make([]once, a.n)}

@@ -145,12 +145,11 @@ type ran struct {
 	ids []string
 }
 
-func (r *ran) add(ctx context.Context) string {
+func (r *ran) add(ctx context.Context) {
 	id, _ := asynq.GetTaskID(ctx)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ids = append(r.ids, id)
-	return id
 }
 
 func (r *ran) all() []string {

@@ -3,6 +3,7 @@ package roster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/redis/go-redis/v9"
@@ -32,9 +33,9 @@ func (r *Roster) PutBack(ctx context.Context, queue string, tasks []Active) erro
 	pipe := r.cfg.Redis.Pipeline()
 	now := r.cfg.Now().UnixNano()
 	var cmds []once
-	for i := len(tasks) - 1; i >= 0; i-- {
+	for _, task := range slices.Backward(tasks) {
 		cmd := once{redis.NewCmd(ctx, "eval", putBackSource, 4, activeKey(queue), leaseKey(queue), pendingKey(queue),
-			taskKey(queue, tasks[i].ID), tasks[i].ID, strconv.FormatInt(tasks[i].Lease, 10), now)}
+			taskKey(queue, task.ID), task.ID, strconv.FormatInt(task.Lease, 10), now)}
 		cmds = append(cmds, cmd)
 		_ = pipe.Process(ctx, cmd)
 	}
