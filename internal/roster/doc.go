@@ -22,8 +22,8 @@
 // # What nobody has
 //
 // A task that is active and in the hands of no member is suspected. That is
-// usual for a moment: between asynq's dequeueing it and the call of its
-// handler, and between the handler's end and asynq's saying so to Redis. It is
+// usual for a moment: between its being dequeued and the answer's coming, and
+// between the handler's end and asynq's saying so to Redis. It is
 // put back when every member that was there when the suspicion began has
 // written two newer lists, neither of which has the task, so that the newer of
 // them was made wholly after the suspicion began. asynq's lease of the task is
