@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom"
-	"github.com/intercom-dispatch/intercom-dispatch/internal/rawjson"
+	"github.com/intercom-dispatch/intercom-dispatch/intercom/rawjson"
 )
 
 // lineFields read the fields of a request's JSON form.

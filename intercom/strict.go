@@ -12,7 +12,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/intercom-dispatch/intercom-dispatch/internal/rawjson"
+	"github.com/intercom-dispatch/intercom-dispatch/intercom/rawjson"
 )
 
 // Messages are read more strictly than encoding/json can: its

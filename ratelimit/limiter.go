@@ -237,9 +237,9 @@ type pace struct {
 const (
 	// stockTime is for how long permits are leased ahead. It bounds how often
 	// Redis is asked.
-	stockTime = 10 * time.Millisecond
-	minStock  = 4
-	maxStock  = 200
+	stockTime = 20 * time.Millisecond
+	minStock  = 8
+	maxStock  = 400
 	paceTime  = 100 * time.Millisecond
 )
 

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/intercom-dispatch/intercom-dispatch/internal/rawjson"
+	"github.com/intercom-dispatch/intercom-dispatch/intercom/rawjson"
 )
 
 type member struct {
