@@ -33,7 +33,7 @@ type Client struct {
 	inspector *asynq.Inspector
 	asynq     *asynq.Client
 	composer  *composer
-	gatherer  *gatherer
+	gatherers *gatherers
 	workspace string
 	now       func() time.Time
 }
@@ -58,7 +58,7 @@ func New(rdb redis.UniversalClient, cfg Config) (*Client, error) {
 		asynq:     asynq.NewClientFromRedisClient(rdb),
 		composer:  newComposer(rdb, cfg.Workspace),
 	}
-	c.gatherer = &gatherer{run: c.run}
+	c.gatherers = newGatherers(c.run)
 	return c, nil
 }
 
@@ -98,7 +98,7 @@ func (c *Client) Enqueue(ctx context.Context, m *intercom.Message, opts ...Optio
 		return Result{Key: key, Err: err}, err
 	}
 	j.result = &Result{Key: key}
-	result := c.gatherer.enqueue(ctx, j)
+	result := c.gatherers.enqueue(ctx, j)
 	return result, result.Err
 }
 

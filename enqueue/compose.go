@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -76,7 +77,7 @@ type composer struct {
 	workspace string
 	asynq     *asynq.Client
 	recorder  *recorder
-	queues    []string // of the workspace
+	queues    []queue  // of the workspace
 	scripts   sync.Map // asynq's source -> [2]*redis.Script{guarded, bare}
 }
 
@@ -86,14 +87,33 @@ func newComposer(rdb redis.UniversalClient, workspace string) *composer {
 		workspace: workspace, recorder: r, asynq: asynq.NewClientFromRedisClient(r),
 	}
 	for _, p := range task.Priorities() {
-		c.queues = append(c.queues, task.Queue(workspace, p))
+		c.queues = append(c.queues, newQueue(p, task.Queue(workspace, p)))
 	}
 	return c
 }
 
+// queue is what the tasks of a queue have in common.
+type queue struct {
+	priority, name string
+	options        []asynq.Option
+}
+
+func newQueue(priority, name string) queue {
+	return queue{priority: priority, name: name, options: slices.Clip(queueOptions(name))}
+}
+
+func (c *composer) options(priority string) []asynq.Option {
+	for _, q := range c.queues {
+		if q.priority == priority {
+			return q.options
+		}
+	}
+	return queueOptions(task.Queue(c.workspace, priority))
+}
+
 // compose lets asynq's client enqueue the task into the recorder.
 func (c *composer) compose(ctx context.Context, key string, e *task.Envelope, payload []byte) (*job, error) {
-	opts := taskOptions(key, task.Queue(c.workspace, e.Priority))
+	opts := append(c.options(e.Priority), asynq.TaskID(key))
 	if e.At > 0 {
 		// asynq would cut the time by itself; the worker waits for the rest.
 		opts = append(opts, asynq.ProcessAt(time.UnixMilli(e.At).Truncate(time.Second)))
@@ -108,18 +128,16 @@ func (c *composer) compose(ctx context.Context, key string, e *task.Envelope, pa
 		keys: make([]string, 0, len(call.keys)+ourKeys), args: make([]any, 0, len(call.args)+ourArgs),
 	}
 	j.keys = append(append(j.keys, call.keys...), ledger.RecordKey(c.workspace, key))
-	for _, queue := range c.queues {
-		j.keys = append(j.keys, taskKey(queue, key))
+	for _, q := range c.queues {
+		j.keys = append(j.keys, taskKey(q.name, key))
 	}
 	j.args = append(append(j.args, call.args...), e.Token, e.Digest)
 	return j, nil
 }
 
-// taskOptions are the options of every message's task.
-func taskOptions(key, queue string) []asynq.Option {
-	return []asynq.Option{
-		asynq.TaskID(key), asynq.Queue(queue), asynq.MaxRetry(task.MaxRetry), asynq.Timeout(task.Timeout),
-	}
+// queueOptions are the options of every message's task, but for its id.
+func queueOptions(queue string) []asynq.Option {
+	return []asynq.Option{asynq.Queue(queue), asynq.MaxRetry(task.MaxRetry), asynq.Timeout(task.Timeout)}
 }
 
 func (c *composer) wrap(source string) [2]*redis.Script {

@@ -6,8 +6,33 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
+
+// pipelinesAtATime is how many pipelines of messages that are enqueued one by
+// one may be under way. With a second one some callers prepare messages while
+// Redis has those of the others; more were not faster.
+const pipelinesAtATime = 2
+
+// gatherers share messages out among themselves. The order of messages that are
+// enqueued at the same time is open.
+type gatherers struct {
+	next atomic.Uint32
+	of   []*gatherer
+}
+
+func newGatherers(run func(context.Context, []*job) error) *gatherers {
+	g := &gatherers{}
+	for range pipelinesAtATime {
+		g.of = append(g.of, &gatherer{run: run})
+	}
+	return g
+}
+
+func (g *gatherers) enqueue(ctx context.Context, j *job) Result {
+	return g.of[int(g.next.Add(1))%len(g.of)].enqueue(ctx, j)
+}
 
 // gatherer puts messages that are enqueued one by one, at the same time, into
 // common pipelines. A caller who finds no pipeline under way sends at once;

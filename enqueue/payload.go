@@ -1,12 +1,11 @@
 package enqueue
 
 import (
-	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
+	"strconv"
 	"time"
 
 	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
@@ -39,21 +38,34 @@ func digest(message []byte) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// noMessage ends an envelope that holds none.
-var noMessage = []byte(`null}`)
-
 // encodePayload returns the envelope with the message in it, as json.Marshal
 // would.
 func encodePayload(e *task.Envelope, message []byte) ([]byte, error) {
-	begin, err := json.Marshal(e)
-	if err != nil {
-		return nil, err
+	b := make([]byte, 0, len(message)+256)
+	// Nothing in these needs an escape.
+	b = append(append(b, `{"token":"`...), e.Token...)
+	b = append(append(b, `","digest":"`...), e.Digest...)
+	b = append(append(b, `","priority":"`...), e.Priority...)
+	b = strconv.AppendInt(append(b, `","queued_at":`...), e.QueuedAt, 10)
+	if e.At != 0 {
+		b = strconv.AppendInt(append(b, `,"at":`...), e.At, 10)
 	}
-	begin, ok := bytes.CutSuffix(begin, noMessage)
-	if !ok {
-		return nil, errors.New("the message is not the envelope's last field")
+	if e.ExpiresAt != 0 {
+		b = strconv.AppendInt(append(b, `,"expires_at":`...), e.ExpiresAt, 10)
 	}
-	payload := make([]byte, 0, len(begin)+len(message)+1)
-	payload = append(append(payload, begin...), message...)
-	return append(payload, '}'), nil
+	if e.ContactWait != nil {
+		b = strconv.AppendInt(append(b, `,"contact_wait":`...), *e.ContactWait, 10)
+	}
+	if e.IfUncertain != "" {
+		b = append(append(append(b, `,"if_uncertain":"`...), e.IfUncertain...), '"')
+	}
+	if len(e.Metadata) > 0 {
+		metadata, err := json.Marshal(e.Metadata)
+		if err != nil {
+			return nil, err
+		}
+		b = append(append(b, `,"metadata":`...), metadata...)
+	}
+	b = append(append(b, `,"message":`...), message...)
+	return append(b, '}'), nil
 }

@@ -2,6 +2,7 @@ package enqueue
 
 import (
 	"encoding/json"
+	"reflect"
 	"testing"
 	"time"
 
@@ -20,6 +21,8 @@ func TestPayloadIsTheEnvelopeAsJSON(t *testing.T) {
 	m := &intercom.Message{
 		MessageType: intercom.InApp, Body: "<b>null}</b> \u2028 é", From: intercom.FromAdmin(1), To: intercom.ToUser("c1"),
 	}
+	// A new field must be written by hand, and be set below.
+	require.Equal(t, 10, reflect.TypeFor[task.Envelope]().NumField())
 	for _, r := range []Request{
 		{Key: "k", Message: m, Priority: Normal},
 		{

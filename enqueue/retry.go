@@ -151,7 +151,8 @@ func (c *Client) enqueueAgain(ctx context.Context, r *retrial) error {
 		// A worker has done with it, or somebody has cancelled it.
 		return nil
 	}
-	_, err := c.asynq.EnqueueContext(ctx, asynq.NewTask(task.TypeMessage, r.payload), taskOptions(r.record.Key, r.queue)...)
+	opts := append(queueOptions(r.queue), asynq.TaskID(r.record.Key))
+	_, err := c.asynq.EnqueueContext(ctx, asynq.NewTask(task.TypeMessage, r.payload), opts...)
 	return err
 }
 

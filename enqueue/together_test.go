@@ -77,6 +77,7 @@ func gated(t *testing.T, s *redistest.Server) (*bundle, *gate) {
 	rdb := s.Client(t)
 	client, err := enqueue.New(rdb, enqueue.Config{})
 	require.NoError(t, err)
+	client.OnePipeline()
 	b.Client = client
 	b.enqueue(message("hi"), enqueue.Key("first"))
 	g := newGate()
