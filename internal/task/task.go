@@ -4,10 +4,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom"
+	"github.com/intercom-dispatch/intercom-dispatch/intercom/rawjson"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
 )
 
@@ -82,16 +85,74 @@ func Digest(m *intercom.Message) (string, error) {
 	return hex.EncodeToString(sum[:16]), nil
 }
 
-// Decode reads the payload of a TypeMessage task.
+// Decode reads the payload of a TypeMessage task. Its errors quote none of it.
+// It goes over the members itself, because json.Unmarshal goes over the message
+// three times: to see its end, to see that it is valid, and to read it.
 func Decode(payload []byte) (*Envelope, error) {
+	if !json.Valid(payload) || !rawjson.IsObject(payload) {
+		return nil, errors.New("decode task: it is not a JSON object")
+	}
 	var e Envelope
-	if err := json.Unmarshal(payload, &e); err != nil {
-		return nil, fmt.Errorf("decode task: %w", err)
+	for name, value := range rawjson.Members(payload) {
+		if err := e.set(name, value); err != nil {
+			return nil, fmt.Errorf("decode task: %s: %w", name, err)
+		}
 	}
 	if e.Message == nil || e.Token == "" {
 		return nil, fmt.Errorf("decode task: it holds no message")
 	}
 	return &e, nil
+}
+
+// set stores a member. Those of newer producers are passed over.
+func (e *Envelope) set(name string, value json.RawMessage) error {
+	if string(value) == "null" {
+		return nil
+	}
+	switch name {
+	case "token":
+		return setText(&e.Token, value)
+	case "digest":
+		return setText(&e.Digest, value)
+	case "priority":
+		return setText(&e.Priority, value)
+	case "if_uncertain":
+		return setText(&e.IfUncertain, value)
+	case "queued_at":
+		return setNumber(&e.QueuedAt, value)
+	case "at":
+		return setNumber(&e.At, value)
+	case "expires_at":
+		return setNumber(&e.ExpiresAt, value)
+	case "contact_wait":
+		e.ContactWait = new(int64)
+		return setNumber(e.ContactWait, value)
+	case "metadata":
+		if json.Unmarshal(value, &e.Metadata) != nil {
+			return errors.New("it is not an object of texts")
+		}
+	case "message":
+		e.Message = new(intercom.Message)
+		return e.Message.UnmarshalJSON(value)
+	}
+	return nil
+}
+
+func setText(into *string, value json.RawMessage) error {
+	if value[0] != '"' {
+		return errors.New("it is not a text")
+	}
+	*into = rawjson.String(value)
+	return nil
+}
+
+func setNumber(into *int64, value json.RawMessage) error {
+	n, err := strconv.ParseInt(string(value), 10, 64)
+	if err != nil {
+		return errors.New("it is not a whole number")
+	}
+	*into = n
+	return nil
 }
 
 // LedgerTask returns what the ledger takes over from a task.

@@ -1,6 +1,7 @@
 package task_test
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -15,4 +16,25 @@ func TestCeilSecond(t *testing.T) {
 	require.Equal(t, whole, task.CeilSecond(whole))
 	require.Equal(t, whole.Add(time.Second), task.CeilSecond(whole.Add(1)))
 	require.Equal(t, whole.Add(time.Second), task.CeilSecond(whole.Add(time.Second-1)))
+}
+
+// TestDecodeReadsWhatEncodingJSONWrites holds the two against each other, with
+// members of a newer producer besides.
+func TestDecodeReadsWhatEncodingJSONWrites(t *testing.T) {
+	t.Parallel()
+	for _, e := range []task.Envelope{
+		{Token: "t", Message: message()},
+		{
+			Token: "t\"\\\u00e9\u2028", Digest: "d", Priority: "high", QueuedAt: 1, At: 2, ExpiresAt: -3,
+			ContactWait: new(int64(0)), IfUncertain: "hold", Metadata: map[string]string{"a\"": "\u20ac\n", "": ""}, Message: message(),
+		},
+	} {
+		b, err := json.Marshal(e)
+		require.NoError(t, err)
+		for _, payload := range [][]byte{b, append([]byte("{\"newer\": {\"message\": [null, \"}\"]}, "), b[1:]...)} {
+			got, err := task.Decode(payload)
+			require.NoError(t, err)
+			require.Equal(t, e, *got)
+		}
+	}
 }
