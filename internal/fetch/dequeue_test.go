@@ -171,7 +171,7 @@ func TestPeekingLeavesTheOrderAlone(t *testing.T) {
 				}
 			}()
 		}
-		const n = 3000
+		const n = 1000
 		var want, got []string
 		go func() {
 			for i := range n {

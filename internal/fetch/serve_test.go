@@ -22,7 +22,7 @@ func TestServersRunEachTaskOnce(t *testing.T) {
 				onEach(t, func(b *bundle) {
 					var r ran
 					// Some wait already, the others come while the servers run.
-					ids := b.fill(bulk, "early", 100)
+					ids := b.fill(bulk, "early", 60)
 					for range servers {
 						b.serve(concurrency, func(ctx context.Context, _ *asynq.Task) error {
 							r.add(ctx)
@@ -30,7 +30,7 @@ func TestServersRunEachTaskOnce(t *testing.T) {
 						})
 					}
 					for _, queue := range []string{high, normal, bulk} {
-						ids = append(ids, b.fill(queue, queue, 50)...)
+						ids = append(ids, b.fill(queue, queue, 20)...)
 					}
 					eventually(b.t, "all run", func() bool { return len(r.all()) >= len(ids) })
 					require.ElementsMatch(b.t, ids, r.all())
@@ -123,14 +123,14 @@ func TestTheFirstQueueOvertakesABacklogWhoseTasksWait(t *testing.T) {
 func TestAServerThatIsStoppedLosesNothing(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(b *bundle) {
-		ids := b.fill(bulk, "bulk", 600)
+		ids := b.fill(bulk, "bulk", 300)
 		var r ran
 		handler := func(ctx context.Context, _ *asynq.Task) error {
 			r.add(ctx)
 			time.Sleep(time.Millisecond)
 			return nil
 		}
-		for n := 100; n <= 500; n += 100 {
+		for n := 50; n <= 250; n += 50 {
 			s := b.serve(16, handler)
 			eventually(b.t, "some run", func() bool { return len(r.all()) >= n })
 			s.end()

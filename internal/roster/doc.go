@@ -23,10 +23,10 @@
 //
 // A task that is active and in the hands of no member is suspected. That is
 // usual for a moment: between its being dequeued and the answer's coming, and
-// between the handler's end and asynq's saying so to Redis. It is
-// put back when every member that was there when the suspicion began has
-// written two newer lists, neither of which has the task, so that the newer of
-// them was made wholly after the suspicion began. asynq's lease of the task is
+// between the handler's end and asynq's saying so to Redis. It is put
+// back when every member that was there when the suspicion began has written
+// two newer lists, neither of which has the task, so that the newer of them was
+// made wholly after the suspicion began. asynq's lease of the task is
 // part of its identity: dequeueing the task again, or extending its lease, as
 // each living asynq server does every 5 s for its tasks, ends the suspicion.
 //
