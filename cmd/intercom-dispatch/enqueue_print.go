@@ -21,14 +21,22 @@ type resultPrinter struct {
 func newResultPrinter(p *program, json bool, size int64) *resultPrinter {
 	r := &resultPrinter{json: json, out: p.stdout, errOut: p.stderr, buffered: bufio.NewWriter(p.stdout)}
 	if isTerminal(p.stderr) && (!json || !isTerminal(p.stdout)) {
-		// Measured in bytes: how many lines a file has is not known before.
-		r.bar = progressbar.NewOptions64(size,
-			progressbar.OptionSetWriter(p.stderr), progressbar.OptionShowBytes(true),
-			progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond),
-			progressbar.OptionClearOnFinish(), progressbar.OptionFullWidth(),
-		)
+		r.bar = newBar(p.stderr, size)
 	}
 	return r
+}
+
+// barInterval is the time between two drawings of the bar, at the least.
+const barInterval = 100 * time.Millisecond
+
+// newBar returns a bar that is measured in bytes: how many lines a file has is
+// not known before. A size of -1 is an input of unknown length.
+func newBar(w io.Writer, size int64) *progressbar.ProgressBar {
+	return progressbar.NewOptions64(size,
+		progressbar.OptionSetWriter(w), progressbar.OptionShowBytes(true),
+		progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(barInterval),
+		progressbar.OptionClearOnFinish(), progressbar.OptionFullWidth(),
+	)
 }
 
 // result prints one line's result. It is written out by progress.
@@ -55,7 +63,8 @@ func (r *resultPrinter) result(l lineResult) {
 func (r *resultPrinter) progress(bytes, lines int) {
 	_ = r.buffered.Flush()
 	if r.bar != nil {
-		r.bar.Describe(fmt.Sprintf("%d messages", lines))
+		rate := float64(lines) / max(r.bar.State().SecondsSince, 0.1)
+		r.bar.Describe(fmt.Sprintf("%d messages, %.0f/s", lines, rate))
 		_ = r.bar.Add(bytes)
 	}
 }

@@ -1,10 +1,17 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/intercom-dispatch/intercom-dispatch/intercom/intercomtest"
 )
 
 func TestByteOrderMarkIsNoPartOfTheFirstLine(t *testing.T) {
@@ -17,4 +24,124 @@ func TestByteOrderMarkIsNoPartOfTheFirstLine(t *testing.T) {
 	}))
 	require.Equal(t, []string{`{"key":"a"}`, "\ufeffb"}, texts)
 	require.Equal(t, []int{1, 3}, numbers)
+}
+
+// counting counts what was read.
+type counting struct {
+	io.Reader
+
+	read int
+}
+
+func (c *counting) Read(b []byte) (int, error) {
+	n, err := c.Reader.Read(b)
+	c.read += n
+	return n, err
+}
+
+func TestLittleIsReadAheadHoweverLongTheLinesAre(t *testing.T) {
+	t.Parallel()
+	for _, length := range []int{100, 900 << 10, 10 << 20} {
+		line := strings.Repeat("x", length-1) + "\n"
+		in := &counting{Reader: strings.NewReader(strings.Repeat(line, max(5, 2<<20/length)))}
+		given := 0
+		require.NoError(t, readBatches(in, func(b *batch) bool {
+			given += b.read
+			require.LessOrEqual(t, in.read-given, readBuffer)
+			require.LessOrEqual(t, b.read, readBuffer+length)
+			kept := 0
+			for _, l := range b.lines {
+				kept += len(l.text)
+			}
+			require.LessOrEqual(t, kept, readBuffer+maxLine)
+			return true
+		}))
+		require.Equal(t, in.read, given)
+	}
+}
+
+func TestALineDoesNotWaitForTheRestOfTheNext(t *testing.T) {
+	t.Parallel()
+	in, out := io.Pipe()
+	batches := make(chan *batch, 10)
+	go func() {
+		defer close(batches)
+		_ = readBatches(in, func(b *batch) bool {
+			batches <- b
+			return true
+		})
+	}()
+	next := func() []string {
+		select {
+		case b := <-batches:
+			var texts []string
+			for _, l := range b.lines {
+				texts = append(texts, string(bytes.TrimSpace(l.text)))
+			}
+			return texts
+		case <-time.After(patience):
+			require.FailNow(t, "no line comes")
+			return nil
+		}
+	}
+	for _, step := range []struct {
+		write string
+		gives []string
+	}{{"a\nb\n\nc", []string{"a", "b"}}, {"c\n", []string{"cc"}}, {"d\n", []string{"d"}}} {
+		_, err := io.WriteString(out, step.write)
+		require.NoError(t, err)
+		require.Equal(t, step.gives, next())
+	}
+	require.NoError(t, out.Close())
+	_, more := <-batches
+	require.False(t, more)
+}
+
+// TestALongFileKeepsItsOrder has more lines than are read, parsed and sent at
+// once, with lines among them that are refused.
+func TestALongFileKeepsItsOrder(t *testing.T) {
+	t.Parallel()
+	const lines = 5000
+	s := newSite(t, intercomtest.Config{})
+	var file strings.Builder
+	var keys []string
+	for i := range lines {
+		if i%7 == 0 {
+			file.WriteString("{}\n")
+			continue
+		}
+		keys = append(keys, fmt.Sprintf("k%d", i+1))
+		file.WriteString(inApp(keys[len(keys)-1], "ada", strings.Repeat("text ", 40)) + "\n")
+	}
+	path := writeFile(t, file.String())
+	for _, status := range []string{lineEnqueued, lineDuplicate} {
+		r := s.finish("enqueue", path, "--json")
+		require.Equal(t, 1, r.status)
+		results := decodeLines[lineResult](t, r.stdout)
+		require.Len(t, results, lines)
+		for i, l := range results {
+			require.Equal(t, i+1, l.Line)
+			if i%7 == 0 {
+				require.Equal(t, lineInvalid, l.Status)
+				continue
+			}
+			require.Equal(t, lineResult{Line: i + 1, Key: fmt.Sprintf("k%d", i+1), Status: status}, l)
+		}
+	}
+	queued, err := s.redis.Client(t).LRange(t.Context(), "asynq:{intercom-main-normal}:pending", 0, -1).Result()
+	require.NoError(t, err)
+	require.Len(t, queued, len(keys))
+	for i, key := range keys {
+		require.Equal(t, key, queued[len(queued)-1-i])
+	}
+}
+
+func TestProgressShowsMessagesRateAndTimeLeft(t *testing.T) {
+	t.Parallel()
+	var terminal, out bytes.Buffer
+	r := &resultPrinter{out: &out, errOut: &terminal, buffered: bufio.NewWriter(&out), bar: newBar(&terminal, 4<<20)}
+	r.progress(1<<20, 3000)
+	time.Sleep(2 * barInterval) // It is drawn by the clock.
+	r.progress(1<<20, 6000)
+	require.Regexp(t, `6000 messages, \d+/s +\d+% .*\[\ds:\ds\]`, terminal.String())
 }
