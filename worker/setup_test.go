@@ -26,10 +26,10 @@ import (
 	"github.com/intercom-dispatch/intercom-dispatch/intercom"
 	"github.com/intercom-dispatch/intercom-dispatch/intercom/intercomtest"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/logging"
+	"github.com/intercom-dispatch/intercom-dispatch/internal/ratelimittest"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/redistest"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
-	"github.com/intercom-dispatch/intercom-dispatch/ratelimit"
 	"github.com/intercom-dispatch/intercom-dispatch/worker"
 )
 
@@ -100,27 +100,8 @@ func setup(t *testing.T, s *redistest.Server) *bundle {
 	b.ledger, err = ledger.New(b.rdb, ledger.DefaultWorkspace, 0)
 	require.NoError(t, err)
 	t.Cleanup(b.assertNothingLeaked)
-	b.learnRateLimit()
+	ratelimittest.Known(t, b.rdb, ledger.RateLimitKey(ledger.DefaultWorkspace))
 	return b
-}
-
-// learnRateLimit leaves in Redis what workers of an earlier day have learned:
-// before the first answer they send one request a second.
-func (b *bundle) learnRateLimit() {
-	b.t.Helper()
-	l, err := ratelimit.New(ratelimit.Config{Redis: b.rdb, Key: ledger.RateLimitKey("main"), Log: zap.NewNop()})
-	require.NoError(b.t, err)
-	ctx, cancel := context.WithCancel(b.t.Context())
-	done := make(chan error, 1)
-	go func() { done <- l.Run(ctx) }()
-	p, err := l.Acquire(ctx, ratelimit.Normal)
-	require.NoError(b.t, err)
-	now := time.Now()
-	p.Answered(&intercom.Response{Status: http.StatusOK, Date: now, RateLimit: &intercom.RateLimit{
-		Limit: 1667, Remaining: 1666, Reset: now.Truncate(ratelimit.DefaultWindow).Add(ratelimit.DefaultWindow),
-	}}, now)
-	cancel()
-	require.NoError(b.t, <-done)
 }
 
 func (b *bundle) connect(url string) *intercom.Client {

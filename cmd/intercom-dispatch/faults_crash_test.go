@@ -107,12 +107,13 @@ func TestAKilledWorkersMessagesAreDeliveredByAnother(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, everybody())
 	const n = 10
-	reset := strconv.FormatInt(time.Now().Add(time.Minute).Unix(), 10)
+	const shut = 25 * time.Second
+	reset := strconv.FormatInt(time.Now().Add(shut).Unix(), 10)
 	s.fake.InjectFault(intercomtest.Fault{
 		Contact: "contact-throttled-0", Times: 1, Status: http.StatusTooManyRequests, Header: http.Header{"X-RateLimit-Reset": {reset}},
 	})
 	s.fake.InjectFault(intercomtest.Fault{Times: n, Latency: patience})
-	victim := s.worker("--concurrency", "20")
+	victim := s.worker("--concurrency", "24") // Of which three are for high messages.
 	// Ten are in mid-request. Then the rate limit is used up, and the worker
 	// takes ten more that it does not begin.
 	begun, lines := messages(n, "begun", plain("resend"))
@@ -129,7 +130,7 @@ func TestAKilledWorkersMessagesAreDeliveredByAnother(t *testing.T) {
 	s.awaitMembers(2)
 	require.Empty(t, s.fake.Created())
 	victim.kill()
-	s.awaitCreated(2*n, takenOver)
+	s.awaitCreated(2*n, takenOver+shut)
 	s.awaitTasks(1, unfinishedTasks, patience)
 	for _, r := range s.requireSentOnce(begun) {
 		require.Equal(t, 2, r.Attempts)

@@ -14,7 +14,7 @@ func TestRollingRestartsDeliverEachMessageOnceInOneAttempt(t *testing.T) {
 	s := newSite(t, everybody())
 	s.fake.InjectFault(intercomtest.Fault{Latency: 1500 * time.Millisecond})
 	f := s.fleet(2, "--concurrency", "8")
-	keys, lines := messages(100, "order", plain("hold"))
+	keys, lines := messages(200, "order", plain("hold"))
 	s.enqueue(lines...)
 	s.awaitTasks(16, activeTasks, patience)
 	for i := range 4 {

@@ -17,7 +17,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom/intercomtest"
+	"github.com/intercom-dispatch/intercom-dispatch/internal/ratelimittest"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/redistest"
+	"github.com/intercom-dispatch/intercom-dispatch/ledger"
 )
 
 const (
@@ -46,6 +48,7 @@ func newSiteOn(t *testing.T, r *redistest.Server, cfg intercomtest.Config) *site
 	t.Cleanup(fake.Close)
 	server := httptest.NewServer(fake)
 	t.Cleanup(server.Close)
+	ratelimittest.Known(t, r.Client(t), ledger.RateLimitKey(ledger.DefaultWorkspace))
 	return &site{t: t, redis: r, fake: fake, url: server.URL}
 }
 
