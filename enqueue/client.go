@@ -88,6 +88,12 @@ type Result struct {
 // Enqueue hands over a message. Its errors are an *intercom.ValidationError
 // for what Intercom or this package would reject, a *ConflictError for a key
 // that another message has, and errors of Redis.
+//
+// Calls at the same time share pipelines: one of them sends for those who wait.
+// When ctx ends before there is an answer, the error is the context's; the
+// message may be enqueued then, as after errors of Redis. As with all of
+// go-redis, a call to Redis that is under way heeds a deadline only where
+// ContextTimeoutEnabled is set.
 func (c *Client) Enqueue(ctx context.Context, m *intercom.Message, opts ...Option) (Result, error) {
 	r := Request{Message: m}
 	for _, o := range opts {

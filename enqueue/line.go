@@ -11,7 +11,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom"
-	"github.com/intercom-dispatch/intercom-dispatch/intercom/rawjson"
 )
 
 // lineFields read the fields of a request's JSON form.
@@ -45,11 +44,12 @@ func ParseLine(line []byte) (Request, error) {
 	if !utf8.Valid(line) {
 		return r, errors.New("not valid UTF-8: encode the line as UTF-8")
 	}
-	if !json.Valid(line) || !rawjson.IsObject(line) {
+	members, ok := intercom.Members(line)
+	if !ok {
 		return r, notOneObject(line)
 	}
 	var fields lineObject
-	for name, value := range rawjson.Members(line) {
+	for name, value := range members {
 		fields = append(fields, lineField{name, value})
 	}
 	for i, f := range fields {
@@ -139,10 +139,9 @@ func readContactWait(r *Request, v json.RawMessage) error {
 }
 
 func readString(field string, v json.RawMessage, into *string) error {
-	if v[0] != '"' {
+	if err := json.Unmarshal(v, into); err != nil {
 		return invalid(field, "must be a string")
 	}
-	*into = rawjson.String(v)
 	return nil
 }
 

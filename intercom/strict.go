@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/intercom-dispatch/intercom-dispatch/intercom/rawjson"
 )
 
 // Messages are read more strictly than encoding/json can: its
@@ -35,11 +33,11 @@ const maxNameLen = 64
 // Members that are null count as missing. What names the object in errors,
 // such as "a recipient".
 func decodeObject(raw []byte, path, what string, known fields) error {
-	if !rawjson.IsObject(raw) {
+	if !isObject(raw) {
 		return &ValidationError{Field: orElse(path, "message"), Reason: "must be a JSON object"}
 	}
 	seen := make(map[string]bool, len(known))
-	for name, value := range rawjson.Members(raw) {
+	for name, value := range members(raw) {
 		field := join(path, clip(name, maxNameLen))
 		set, ok := known[name]
 		switch {
@@ -79,7 +77,7 @@ func stringInto(dst *string) setter {
 		if raw[0] != '"' {
 			return &ValidationError{Field: path, Reason: "must be a string"}
 		}
-		*dst = rawjson.String(raw)
+		*dst = text(raw)
 		return nil
 	}
 }

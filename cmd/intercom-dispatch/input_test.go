@@ -41,19 +41,20 @@ func (c *counting) Read(b []byte) (int, error) {
 
 func TestLittleIsReadAheadHoweverLongTheLinesAre(t *testing.T) {
 	t.Parallel()
+	const ahead, longest = 256 << 10, 2 << 20
 	for _, length := range []int{100, 900 << 10, 10 << 20} {
 		line := strings.Repeat("x", length-1) + "\n"
 		in := &counting{Reader: strings.NewReader(strings.Repeat(line, max(5, 2<<20/length)))}
 		given := 0
 		require.NoError(t, readBatches(in, func(b *batch) bool {
 			given += b.read
-			require.LessOrEqual(t, in.read-given, readBuffer)
-			require.LessOrEqual(t, b.read, readBuffer+length)
+			require.LessOrEqual(t, in.read-given, ahead)
+			require.LessOrEqual(t, b.read, ahead+length)
 			kept := 0
 			for _, l := range b.lines {
 				kept += len(l.text)
 			}
-			require.LessOrEqual(t, kept, readBuffer+maxLine)
+			require.LessOrEqual(t, kept, ahead+longest)
 			return true
 		}))
 		require.Equal(t, in.read, given)

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom"
-	"github.com/intercom-dispatch/intercom-dispatch/intercom/rawjson"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
 )
 
@@ -89,11 +88,12 @@ func Digest(m *intercom.Message) (string, error) {
 // It goes over the members itself, because json.Unmarshal goes over the message
 // three times: to see its end, to see that it is valid, and to read it.
 func Decode(payload []byte) (*Envelope, error) {
-	if !json.Valid(payload) || !rawjson.IsObject(payload) {
+	members, ok := intercom.Members(payload)
+	if !ok {
 		return nil, errors.New("decode task: it is not a JSON object")
 	}
 	var e Envelope
-	for name, value := range rawjson.Members(payload) {
+	for name, value := range members {
 		if err := e.set(name, value); err != nil {
 			return nil, fmt.Errorf("decode task: %s: %w", name, err)
 		}
@@ -139,10 +139,9 @@ func (e *Envelope) set(name string, value json.RawMessage) error {
 }
 
 func setText(into *string, value json.RawMessage) error {
-	if value[0] != '"' {
+	if json.Unmarshal(value, into) != nil {
 		return errors.New("it is not a text")
 	}
-	*into = rawjson.String(value)
 	return nil
 }
 

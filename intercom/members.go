@@ -1,7 +1,4 @@
-// Package rawjson takes objects apart that are known to be valid JSON.
-// encoding/json looks at each byte again for every level and for every member,
-// which was most of what reading a message cost.
-package rawjson
+package intercom
 
 import (
 	"encoding/json"
@@ -10,16 +7,28 @@ import (
 	"unicode/utf8"
 )
 
-// Members returns the names and values of an object's members in their order,
-// also where a name is there twice. The object must be one for which
-// [json.Valid] is true; otherwise it may panic. The values are parts of it,
-// without white space around them.
-func Members(object []byte) iter.Seq2[string, json.RawMessage] {
+// encoding/json looks at each byte again for every level and for every member
+// of an object, which was most of what reading a message cost. What is known to
+// be valid is taken apart here instead.
+
+// Members returns the names and values of a JSON object's members in their
+// order, also where a name is there twice, which encoding/json does not tell.
+// The values are parts of object. It returns false for what is not one valid
+// JSON object.
+func Members(object []byte) (iter.Seq2[string, json.RawMessage], bool) {
+	if !json.Valid(object) || !isObject(object) {
+		return nil, false
+	}
+	return members(object), true
+}
+
+// members may panic for what is not a valid object.
+func members(object []byte) iter.Seq2[string, json.RawMessage] {
 	return func(yield func(string, json.RawMessage) bool) {
 		rest := trim(trim(object)[1:])
 		for rest[0] != '}' {
 			n := stringLen(rest)
-			name := String(rest[:n])
+			name := text(rest[:n])
 			rest = trim(trim(rest[n:])[1:]) // the colon
 			n = valueLen(rest)
 			if !yield(name, json.RawMessage(rest[:n:n])) {
@@ -32,14 +41,13 @@ func Members(object []byte) iter.Seq2[string, json.RawMessage] {
 	}
 }
 
-// IsObject tells whether valid JSON is an object.
-func IsObject(value []byte) bool {
+func isObject(value []byte) bool {
 	value = trim(value)
 	return len(value) > 0 && value[0] == '{'
 }
 
-// String returns the text of a valid JSON string, as encoding/json reads it.
-func String(raw []byte) string {
+// text returns what a valid JSON string says, as encoding/json reads it.
+func text(raw []byte) string {
 	s := string(raw[1 : len(raw)-1])
 	if strings.IndexByte(s, '\\') < 0 && utf8.ValidString(s) {
 		return s
