@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/intercom-dispatch/intercom-dispatch/enqueue"
 	"github.com/intercom-dispatch/intercom-dispatch/intercom/intercomtest"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
@@ -82,8 +83,8 @@ func TestShutdownFinishesWhatIsUnderWayAndBeginsNothing(t *testing.T) {
 	onEach(t, func(t *testing.T, b *bundle) {
 		t.Helper()
 		b.InjectFault(intercomtest.Fault{Latency: time.Second})
-		for i := range messages {
-			b.enqueue(fmt.Sprintf("m-%d", i))
+		for i := range messages { // Others may not use all of the concurrency.
+			b.enqueue(fmt.Sprintf("m-%d", i), enqueue.WithPriority(enqueue.High))
 		}
 		stop, done := b.start(func(c *worker.Config) { c.Concurrency = concurrency })
 		b.waitFor("requests under way", func(l intercomtest.Log) bool { return l.Arrived == concurrency })
@@ -100,7 +101,7 @@ func TestShutdownFinishesWhatIsUnderWayAndBeginsNothing(t *testing.T) {
 			states[r.State]++
 		}
 		require.Equal(t, map[ledger.State]int{ledger.Sent: concurrency, ledger.Queued: messages - concurrency}, states)
-		info, err := b.inspector.GetQueueInfo(task.Queue("main", task.Normal))
+		info, err := b.inspector.GetQueueInfo(task.Queue("main", task.High))
 		require.NoError(t, err)
 		require.Equal(t, messages-concurrency, info.Pending)
 		require.Zero(t, info.Active)
