@@ -53,6 +53,7 @@ type Config struct {
 	// Workspace is ledger.DefaultWorkspace if empty.
 	Workspace string
 	// Concurrency is how many messages are delivered at a time, 64 by default.
+	// Above 1, an eighth more are for those with the priority high.
 	Concurrency int
 	// RequestTimeout bounds one request to Intercom, 30 s by default.
 	RequestTimeout time.Duration

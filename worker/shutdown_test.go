@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/intercom-dispatch/intercom-dispatch/enqueue"
 	"github.com/intercom-dispatch/intercom-dispatch/intercom/intercomtest"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
@@ -83,8 +82,8 @@ func TestShutdownFinishesWhatIsUnderWayAndBeginsNothing(t *testing.T) {
 	onEach(t, func(t *testing.T, b *bundle) {
 		t.Helper()
 		b.InjectFault(intercomtest.Fault{Latency: time.Second})
-		for i := range messages { // Others may not use all of the concurrency.
-			b.enqueue(fmt.Sprintf("m-%d", i), enqueue.WithPriority(enqueue.High))
+		for i := range messages {
+			b.enqueue(fmt.Sprintf("m-%d", i))
 		}
 		stop, done := b.start(func(c *worker.Config) { c.Concurrency = concurrency })
 		b.waitFor("requests under way", func(l intercomtest.Log) bool { return l.Arrived == concurrency })
@@ -101,7 +100,7 @@ func TestShutdownFinishesWhatIsUnderWayAndBeginsNothing(t *testing.T) {
 			states[r.State]++
 		}
 		require.Equal(t, map[ledger.State]int{ledger.Sent: concurrency, ledger.Queued: messages - concurrency}, states)
-		info, err := b.inspector.GetQueueInfo(task.Queue("main", task.High))
+		info, err := b.inspector.GetQueueInfo(task.Queue("main", task.Normal))
 		require.NoError(t, err)
 		require.Equal(t, messages-concurrency, info.Pending)
 		require.Zero(t, info.Active)

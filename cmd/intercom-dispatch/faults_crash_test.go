@@ -113,7 +113,7 @@ func TestAKilledWorkersMessagesAreDeliveredByAnother(t *testing.T) {
 		Contact: "contact-throttled-0", Times: 1, Status: http.StatusTooManyRequests, Header: http.Header{"X-RateLimit-Reset": {reset}},
 	})
 	s.fake.InjectFault(intercomtest.Fault{Times: n, Latency: patience})
-	victim := s.worker("--concurrency", "24") // Of which three are for high messages.
+	victim := s.worker("--concurrency", "20")
 	// Ten are in mid-request. Then the rate limit is used up, and the worker
 	// takes ten more that it does not begin.
 	begun, lines := messages(n, "begun", plain("resend"))

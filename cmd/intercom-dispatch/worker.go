@@ -21,7 +21,7 @@ type workerCommand struct {
 	adminOptions    `embed:""`
 	webhookOptions  `embed:""`
 
-	Concurrency    int           `env:"DISPATCH_CONCURRENCY" default:"64" placeholder:"N" help:"Messages that are delivered at a time (${default})."`
+	Concurrency    int           `env:"DISPATCH_CONCURRENCY" default:"64" placeholder:"N" help:"Messages that are delivered at a time (${default}), and an eighth more of high priority."`
 	RequestTimeout time.Duration `env:"DISPATCH_REQUEST_TIMEOUT" default:"30s" placeholder:"DURATION" help:"Limit for one request to Intercom (${default})."`
 	ContactWait    time.Duration `env:"DISPATCH_CONTACT_WAIT" default:"15m" placeholder:"DURATION" help:"How long a contact that Intercom does not know may yet appear (${default})."`
 	GiveUpAfter    time.Duration `env:"DISPATCH_GIVE_UP_AFTER" default:"24h" placeholder:"DURATION" help:"How long a message that Intercom does not take is tried (${default})."`
@@ -46,7 +46,8 @@ func (c *workerCommand) Run(ctx context.Context, p *program) error {
 	if err := c.check(); err != nil {
 		return &exitError{exitUsage, err}
 	}
-	client, err := c.client(c.RequestTimeout, c.Concurrency)
+	// High messages have an eighth besides.
+	client, err := c.client(c.RequestTimeout, c.Concurrency+c.Concurrency/8+1)
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func New(cfg Config) (*Client, error) {
 	c := &Client{
 		UniversalClient: cfg.Redis, cfg: cfg, byPending: map[string]*queue{}, handed: map[string][]*claim{},
 		stopped: make(chan struct{}), wake: make(chan struct{}, 1),
-		urgent: &class{limit: cfg.Concurrency}, rest: &class{limit: cfg.Concurrency - cfg.reserve()},
+		urgent: &class{limit: cfg.Handlers()}, rest: &class{limit: cfg.Concurrency},
 	}
 	for name, weight := range cfg.Queues {
 		q := newQueue(name, weight, c.rest)

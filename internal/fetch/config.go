@@ -23,7 +23,7 @@ const (
 	maxAge = 10 * time.Second
 	// putBackTimeout bounds what is done about tasks that are not handed out.
 	putBackTimeout = 2 * time.Second
-	// reserveShare is the part of all slots that is kept for the first queue.
+	// reserveShare is the part of the concurrency that the first queue has besides.
 	reserveShare = 8
 )
 
@@ -37,7 +37,8 @@ type Config struct {
 	Queues map[string]int
 	// First is the queue that comes before all others; empty for none.
 	First string
-	// Concurrency is how many handlers the server runs at a time. Required.
+	// Concurrency is how many tasks are run at a time, but for what the first
+	// queue has besides: see Handlers. Required.
 	Concurrency int
 	// Member keeps account of the tasks. Required.
 	Member Member
@@ -86,10 +87,13 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// reserve is how many slots the first queue alone may use.
-func (c Config) reserve() int {
+// Handlers is how many handlers the server has to run at a time: an eighth more
+// than Concurrency, and at least one, for the first queue alone. Its tasks need
+// not wait where all others wait for something. With a Concurrency of 1 there is
+// one: who sets that wants one task at a time.
+func (c Config) Handlers() int {
 	if c.First == "" || len(c.Queues) == 1 || c.Concurrency == 1 {
-		return 0
+		return c.Concurrency
 	}
-	return max(1, c.Concurrency/reserveShare)
+	return c.Concurrency + max(1, c.Concurrency/reserveShare)
 }

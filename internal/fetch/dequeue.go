@@ -92,7 +92,7 @@ func (c *Client) nextLocked(now time.Time) (string, bool) {
 	return t.msg, true
 }
 
-func (c *Client) roomLocked() int { return c.cfg.Concurrency - c.urgent.busy - c.rest.busy }
+func (c *Client) roomLocked() int { return c.urgent.limit - c.urgent.busy - c.rest.busy }
 
 // plan says what to fetch. The first queue is asked alone, because what it has
 // decides how much room there is for others.

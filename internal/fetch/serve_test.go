@@ -106,15 +106,14 @@ func TestTheFirstQueueOvertakesABacklogWhoseTasksWait(t *testing.T) {
 					}
 					return nil
 				}, func(s *task.Server) { s.Asynq.ShutdownTimeout = time.Second })
-				others := concurrency - max(1, concurrency/8)
-				eventually(b.t, "all slots but the reserve wait", func() bool { return len(waiting.all()) == others })
+				eventually(b.t, "all slots but the reserve wait", func() bool { return len(waiting.all()) == concurrency })
 				for i := range 5 {
 					began := time.Now()
 					b.enqueue(high, fmt.Sprint("high", i))
 					require.Equal(b.t, fmt.Sprint("high", i), await(b.t, urgent, "an urgent task"))
 					b.t.Logf("after %s", time.Since(began))
 				}
-				require.Len(b.t, waiting.all(), others, "the reserve is not theirs")
+				require.Len(b.t, waiting.all(), concurrency, "the reserve is not theirs")
 			})
 		})
 	}

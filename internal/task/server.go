@@ -50,8 +50,8 @@ type Server struct {
 	// Roster is the server's member of the roster, which must watch the
 	// server's queues and may be served once. Required.
 	Roster *roster.Roster
-	// First is the queue whose tasks come before all others, and for which a
-	// part of the server's concurrency is kept; empty for none.
+	// First is the queue whose tasks come before all others, and for which an
+	// eighth of the server's concurrency is added; empty for none.
 	First string
 	// Plain leaves fetching tasks to asynq: one at a time, looked for at
 	// intervals, and all queues by their weights.
@@ -91,10 +91,12 @@ func (s Server) serveFetched(ctx context.Context) error {
 	if s.Asynq.Concurrency < 1 {
 		s.Asynq.Concurrency = runtime.NumCPU() // As asynq does.
 	}
-	f, err := fetch.New(fetch.Config{
+	cfg := fetch.Config{
 		Redis: s.Redis, Scripts: s.Scripts, Queues: s.Asynq.Queues, First: s.First, Concurrency: s.Asynq.Concurrency,
 		Member: s.Roster, Log: s.Asynq.Logger,
-	})
+	}
+	s.Asynq.Concurrency = cfg.Handlers()
+	f, err := fetch.New(cfg)
 	if err != nil {
 		return fmt.Errorf("serve tasks: %w", err)
 	}
