@@ -60,7 +60,7 @@ func simulate(t *testing.T, f func(*world)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{
 			t: t, mini: mini, rdb: rdb, began: time.Now(), there: 10 * time.Millisecond, back: 10 * time.Millisecond,
-			window: 10 * time.Second, limit: 150, lasting: 45 * time.Second, rng: rand.New(rand.NewPCG(1, 2)),
+			window: 10 * time.Second, limit: 150, lasting: 35 * time.Second, rng: rand.New(rand.NewPCG(1, 2)),
 		}
 		f(w)
 	})
@@ -244,7 +244,7 @@ func TestTheWholeBudgetIsUsedAndNothingMore(t *testing.T) {
 		{"one process, others at once", 1, 0, func(*world) {}},
 		{"one process, others all the time", 1, 0.99, func(*world) {}},
 		{"three processes", 3, 0.3, func(w *world) { w.lasting = sevenWindows }},
-		{"ten processes", 10, 0.99, func(*world) {}},
+		{"ten processes", 10, 0.99, func(w *world) { w.lasting = 25 * time.Second }},
 		{"Intercom's clock is ahead", 3, 0.5, func(w *world) { w.ahead = 3700 * time.Millisecond }},
 		{"Intercom's clock is behind", 3, 0.5, func(w *world) { w.ahead = -time.Hour - 123*time.Millisecond }},
 		{"slow answers", 3, 0.5, func(w *world) { w.there, w.back = 50*time.Millisecond, 900*time.Millisecond }},
@@ -343,7 +343,7 @@ func TestWindowsOfOtherLengths(t *testing.T) {
 				t.Parallel()
 				simulate(t, func(w *world) {
 					w.window, w.unaligned = window, unaligned
-					ctx, cancel := context.WithTimeout(w.t.Context(), max(5*window, 15*time.Second))
+					ctx, cancel := context.WithTimeout(w.t.Context(), max(3*window, 12*time.Second))
 					defer cancel()
 					w.run(ctx, 10)
 					w.t.Log(w)
