@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime/debug"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
@@ -17,9 +18,13 @@ import (
 	"github.com/intercom-dispatch/intercom-dispatch/worker"
 )
 
+// gcPercent is that of the worker command.
+const gcPercent = 400
+
 // runOurs is the worker command (cmd/intercom-dispatch/worker.go) with its
 // defaults, but for the concurrency and the admin server, which nobody asks.
 func runOurs(ctx context.Context, s spec, ready func(string) error) error {
+	debug.SetGCPercent(gcPercent)
 	log, err := logging.New("info", "json", os.Stderr)
 	if err != nil {
 		return err

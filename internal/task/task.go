@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
@@ -139,10 +140,25 @@ func (e *Envelope) set(name string, value json.RawMessage) error {
 }
 
 func setText(into *string, value json.RawMessage) error {
+	if isPlain(value) {
+		*into = string(value[1 : len(value)-1])
+		return nil
+	}
 	if json.Unmarshal(value, into) != nil {
 		return errors.New("it is not a text")
 	}
 	return nil
+}
+
+// isPlain tells whether a value is a text of ASCII without escapes, as nearly all
+// of these are.
+func isPlain(value json.RawMessage) bool {
+	for _, c := range value {
+		if c == '\\' || c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return value[0] == '"'
 }
 
 func setNumber(into *int64, value json.RawMessage) error {
