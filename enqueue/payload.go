@@ -2,8 +2,6 @@ package enqueue
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"strconv"
 	"time"
@@ -17,7 +15,7 @@ import (
 // envelope is the payload's beginning, which holds all but the message.
 func (r *Request) envelope(now time.Time, message []byte) *task.Envelope {
 	e := &task.Envelope{
-		Token: rand.Text()[:13], Digest: digest(message), Priority: string(r.Priority),
+		Token: rand.Text()[:13], Digest: task.Digest(message), Priority: string(r.Priority),
 		QueuedAt: now.UnixMilli(), IfUncertain: string(r.IfUncertain), Metadata: r.Metadata,
 	}
 	if r.At.After(now) {
@@ -30,12 +28,6 @@ func (r *Request) envelope(now time.Time, message []byte) *task.Envelope {
 		e.ContactWait = new(r.ContactWait.Milliseconds())
 	}
 	return e
-}
-
-// digest is task.Digest of a message that is JSON already.
-func digest(message []byte) string {
-	sum := sha256.Sum256(message)
-	return hex.EncodeToString(sum[:16])
 }
 
 // encodePayload returns the envelope with the message in it, as json.Marshal

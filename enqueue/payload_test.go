@@ -39,8 +39,8 @@ func TestPayloadIsTheEnvelopeAsJSON(t *testing.T) {
 		want, err := json.Marshal(e)
 		require.NoError(t, err)
 		require.Equal(t, string(want), string(payload))
-		digest, err := task.Digest(m)
+		message, err = json.Marshal(m)
 		require.NoError(t, err)
-		require.Equal(t, digest, e.Digest)
+		require.Equal(t, task.Digest(message), e.Digest)
 	}
 }

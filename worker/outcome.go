@@ -9,6 +9,7 @@ import (
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
+	"github.com/intercom-dispatch/intercom-dispatch/ratelimit"
 )
 
 // Kind is what an attempt is known to have done.
@@ -184,7 +185,7 @@ func kindOfForbidden(e *intercom.APIError) Kind {
 const (
 	// rateWindow is the length of Intercom's windows, for an answer that does
 	// not say when the window ends.
-	rateWindow = 10 * time.Second
+	rateWindow = ratelimit.DefaultWindow
 	// maxRateWait bounds what a wrong clock can make a worker wait.
 	maxRateWait = time.Minute
 )

@@ -95,16 +95,16 @@ func TestDecodeRefusesWhatHoldsNoMessageWithoutQuotingIt(t *testing.T) {
 
 func TestTheDigestTellsMessagesApart(t *testing.T) {
 	t.Parallel()
-	first, err := task.Digest(message())
-	require.NoError(t, err)
-	same, err := task.Digest(message())
-	require.NoError(t, err)
-	require.Equal(t, first, same)
+	digest := func(m *intercom.Message) string {
+		b, err := m.Encode()
+		require.NoError(t, err)
+		return task.Digest(b)
+	}
+	first := digest(message())
+	require.Equal(t, first, digest(message()))
 	m := message()
 	m.Body = "Hi!"
-	other, err := task.Digest(m)
-	require.NoError(t, err)
-	require.NotEqual(t, first, other)
+	require.NotEqual(t, first, digest(m))
 	require.Len(t, first, 32)
 }
 

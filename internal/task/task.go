@@ -75,14 +75,11 @@ type Envelope struct {
 	Message     *intercom.Message `json:"message"`
 }
 
-// Digest returns the digest by which two messages under one key are compared.
-func Digest(m *intercom.Message) (string, error) {
-	b, err := json.Marshal(m)
-	if err != nil {
-		return "", fmt.Errorf("encode message: %w", err)
-	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:16]), nil
+// Digest returns the digest by which two messages under one key are compared, of
+// a message as [intercom.Message.Encode] writes it.
+func Digest(message []byte) string {
+	sum := sha256.Sum256(message)
+	return hex.EncodeToString(sum[:16])
 }
 
 // Decode reads the payload of a TypeMessage task. Its errors quote none of it.
