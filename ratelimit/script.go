@@ -68,10 +68,11 @@ local function narrow(lo, hi, newlo, newhi)
   -- A clock was set, or a window was cut short: the latest counts.
   if s[lo] and s[hi] and s[lo] > s[hi] then s[lo], s[hi] = newlo, newhi end
 end
--- bounds prefers what labels say where that is precise, as windows may end a
--- little off their labels.
+-- bounds prefers what labels say where that is precise, as windows may end up to
+-- a second off their labels, which are whole seconds.
 local function bounds()
-  if s.lo and s.hi and s.hi - s.lo <= 1000 then return s.lo, s.hi end
+  local near = not s.dlo or not s.dhi or (s.lo and s.hi and s.lo <= s.dhi + 1000 and s.hi >= s.dlo - 1000)
+  if s.lo and s.hi and s.hi - s.lo <= 1000 and near then return s.lo, s.hi end
   local lo, hi = s.dlo or (s.dhi and s.dhi - 1000) or -1000, s.dhi or (s.dlo and s.dlo + 1000) or 1000
   local a, b = math.max(lo, s.lo or lo), math.min(hi, s.hi or hi)
   if a > b then return lo, hi end
@@ -108,7 +109,8 @@ for i = 14 + 3 * windows, #ARGV, 6 do
     end
     if ARGV[i + 5] == '1' then
       if label == s.r and s.p == 0 then s.rem = 0 end
-      shut(math.max(late(label), now + 500))
+      -- After a refusal the later of the two counts.
+      shut(math.max(late(label), label * 1000 - (s.dlo or math.huge), now + 500))
     end
   end
 end

@@ -302,7 +302,7 @@ func TestProcessesComeAndGo(t *testing.T) {
 func TestAProcessThatDiesTakesItsPermitsAlongForTwoWindowsAtTheMost(t *testing.T) {
 	t.Parallel()
 	simulate(t, func(w *world) {
-		ctx, cancel := context.WithTimeout(w.t.Context(), w.lasting)
+		ctx, cancel := context.WithTimeout(w.t.Context(), 55*time.Second)
 		defer cancel()
 		dying, stop := w.process()
 		for range 10 {
