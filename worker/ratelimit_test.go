@@ -51,7 +51,7 @@ func TestWorkersShareTheRateLimit(t *testing.T) {
 			require.LessOrEqual(t, float64(n), limit*share+1, "%s", at)
 		}
 		for _, at := range []time.Time{begin, begin.Add(ratelimit.DefaultWindow)} {
-			require.GreaterOrEqual(t, float64(windows[at.Unix()]), limit*share*0.9, "%s", at)
+			require.GreaterOrEqual(t, float64(windows[at.Unix()]), limit*share*0.75, "%s", at) // Machines may be under load.
 		}
 	})
 }

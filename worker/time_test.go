@@ -44,7 +44,7 @@ func TestACancelledMessageIsNotSent(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, b *bundle) {
 		t.Helper()
-		b.fail("sending", intercomtest.Fault{Latency: time.Second})
+		b.fail("sending", intercomtest.Fault{Latency: 4 * time.Second})
 		b.run()
 		b.enqueue("queued", enqueue.In(time.Second))
 		b.enqueue("never-there")
