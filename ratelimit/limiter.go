@@ -68,7 +68,6 @@ type Permit struct {
 
 // waiter is a request that waits for a permit.
 type waiter struct {
-	class Class
 	// ready gets the permit; it has room for it.
 	ready chan *Permit
 }
@@ -78,10 +77,7 @@ func (l *Limiter) TryAcquire(c Class) *Permit {
 	now := l.cfg.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if c == Normal && l.waiting[Normal].len() > 0 {
-		return nil
-	}
-	p := l.take(now)
+	p := l.take(c, now)
 	if p != nil {
 		l.pace.count(now)
 	}
@@ -118,12 +114,10 @@ func (l *Limiter) takeOrWait(c Class) (*Permit, *waiter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.pace.count(now)
-	if c == Urgent || l.waiting[Normal].len() == 0 {
-		if p := l.take(now); p != nil {
-			return p, nil
-		}
+	if p := l.take(c, now); p != nil {
+		return p, nil
 	}
-	w := &waiter{class: c, ready: make(chan *Permit, 1)}
+	w := &waiter{ready: make(chan *Permit, 1)}
 	l.waiting[c].push(w)
 	if c == Urgent {
 		l.again = time.Time{} // What was said to the others is not about it.
@@ -133,8 +127,12 @@ func (l *Limiter) takeOrWait(c Class) (*Permit, *waiter) {
 	return nil, w
 }
 
-// take takes a permit from the stock.
-func (l *Limiter) take(now time.Time) *Permit {
+// take takes a permit from the stock. A normal request does not overtake those
+// that wait.
+func (l *Limiter) take(c Class, now time.Time) *Permit {
+	if c == Normal && l.waiting[Normal].len() > 0 {
+		return nil
+	}
 	if l.stock.left == 0 || !now.Before(l.stock.void) {
 		return nil
 	}
