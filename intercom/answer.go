@@ -3,6 +3,7 @@ package intercom
 import (
 	"encoding/json"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -16,12 +17,19 @@ const (
 	maxErrors     = 10
 )
 
+// canonical is the Link header that names the contact into which another one was
+// merged (OpenAPI description of 2.16, GET /contacts/{contact_id}, 410).
+var canonical = regexp.MustCompile(`^<(?:[^<>]*/)?contacts/([0-9A-Za-z_-]+)>; *rel="?canonical"?`)
+
 func newResponse(answer *http.Response) *Response {
 	h := answer.Header
 	res := &Response{
 		Status:    answer.StatusCode,
 		RequestID: clip(h.Get("X-Request-Id"), maxLabelLen),
 		RateLimit: rateLimit(h),
+	}
+	if contact := canonical.FindStringSubmatch(h.Get("Link")); contact != nil {
+		res.Canonical = clip(contact[1], maxLabelLen)
 	}
 	if date, err := http.ParseTime(h.Get("Date")); err == nil {
 		res.Date = date

@@ -114,6 +114,9 @@ type Response struct {
 	RateLimit *RateLimit
 	// Date is the Date header: Intercom's clock. Zero if there was none.
 	Date time.Time
+	// Canonical is the id of the contact into which the one that was asked for
+	// has been merged, where the answer says so.
+	Canonical string
 }
 
 // RateLimit is Intercom's budget for the current window, as the headers

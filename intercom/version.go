@@ -21,6 +21,7 @@ var (
 	createdAtSince  = version{name: "2.11", major: 2, minor: 11}
 	recipientsSince = version{name: "2.14", major: 2, minor: 14}
 	whatsAppSince   = version{name: "2.16", major: 2, minor: 16}
+	mergedSince     = version{name: "2.16", major: 2, minor: 16}
 )
 
 func parseVersion(s string) (version, bool) {
@@ -45,12 +46,19 @@ func (v version) before(w version) bool {
 	return cmp.Or(cmp.Compare(v.major, w.major), cmp.Compare(v.minor, w.minor)) < 0
 }
 
+func (v version) atLeast(w version) version {
+	if v.before(w) {
+		return w
+	}
+	return v
+}
+
 // versionFor returns the version to send the message with, or says what the
 // configured version lacks for it. Intercom would not reject such a message:
 // it would leave out what it does not know.
 func (v version) versionFor(m *Message) (version, error) {
-	if m.MessageType == WhatsApp && v.before(whatsAppSince) {
-		v = whatsAppSince
+	if m.MessageType == WhatsApp {
+		v = v.atLeast(whatsAppSince)
 	}
 	if m.CreatedAt != 0 && v.before(createdAtSince) {
 		return v, v.tooOld("created_at", createdAtSince, "leave it out")

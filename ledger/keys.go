@@ -44,6 +44,12 @@ func HoldKey(workspace string) string { return prefix(workspace) + "hold" }
 // share Intercom's rate limit.
 func RateLimitKey(workspace string) string { return prefix(workspace) + "rate" }
 
+// OrderKey returns the Redis key of the messages that are sent one after the
+// other: a sorted set of messages' keys, the first to be sent first. It is
+// exported for the enqueue package, whose script adds to it in the same step in
+// which it enqueues. Scores are Redis' time in ms, or one more than the last.
+func OrderKey(workspace, orderKey string) string { return prefix(workspace) + "order:" + orderKey }
+
 // The index has so many buckets of each kind, as powers of two. They fit in with
 // the 128 entries of indexFunc: up to half a million ids are in the coarse ones,
 // beyond that in the fine ones, and Redis keeps hashes of that size compact.

@@ -65,6 +65,10 @@ type Task struct {
 	QueuedAt   time.Time
 	ContactIDs []string
 	Metadata   map[string]string
+	// OrderKey names the messages that are sent one after the other, empty for
+	// none. PassHeld lets those behind go while the message is held.
+	OrderKey string
+	PassHeld bool
 	// Payload is the task as it was queued, kept where it may be needed for
 	// a later retry.
 	Payload []byte

@@ -17,6 +17,7 @@ import (
 //	the contacts: 12 bytes if it is one with an id of 24 hexadecimal digits
 //	(flagOneContact), else one more than their number, 0 for nil, and each
 //	the metadata, if there is any (flagMetadata): how many, and each key and value
+//	the order key, if there is one (flagOrder)
 //	sent at, ms after queued at; only there once it was sent
 //
 // Numbers are as in encoding/binary's Varint; texts have their length in front.
@@ -24,6 +25,8 @@ const (
 	flagPriority   = 0b0011 // 1 to 3: one of packedPriorities, 0: as text
 	flagOneContact = 0b0100
 	flagMetadata   = 0b1000
+	flagOrder      = 0b1_0000
+	flagPassHeld   = 0b10_0000 // PassHeld
 )
 
 // packedPriorities are the names of the usual priorities by their flags, which
@@ -58,13 +61,24 @@ func (t *Task) pack() []byte {
 	} else {
 		b = appendContacts(b, t.ContactIDs)
 	}
-	if len(t.Metadata) == 0 {
-		return b
+	if len(t.Metadata) > 0 {
+		b[0] |= flagMetadata
+		b = appendMetadata(b, t.Metadata)
 	}
-	b[0] |= flagMetadata
-	b = binary.AppendVarint(b, int64(len(t.Metadata)))
-	for _, name := range slices.Sorted(maps.Keys(t.Metadata)) {
-		b = appendText(appendText(b, name), t.Metadata[name])
+	if t.OrderKey != "" {
+		b[0] |= flagOrder
+		b = appendText(b, t.OrderKey)
+	}
+	if t.PassHeld {
+		b[0] |= flagPassHeld
+	}
+	return b
+}
+
+func appendMetadata(b []byte, m map[string]string) []byte {
+	b = binary.AppendVarint(b, int64(len(m)))
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		b = appendText(appendText(b, name), m[name])
 	}
 	return b
 }
@@ -127,6 +141,10 @@ func (r *Record) unpack(packed string) error {
 	if flags[0]&flagMetadata != 0 {
 		r.Metadata = u.metadata()
 	}
+	if flags[0]&flagOrder != 0 {
+		r.OrderKey = u.text()
+	}
+	r.PassHeld = flags[0]&flagPassHeld != 0
 	if len(u.rest) > 0 {
 		r.SentAt = fromMillis(queued + u.number())
 	}

@@ -42,6 +42,8 @@ type Record struct {
 	// PossibleDuplicate tells that the message was sent again after an attempt
 	// that may have created it.
 	PossibleDuplicate bool `json:"possible_duplicate,omitempty"`
+	// OrderKey names the messages that are sent one after the other.
+	OrderKey string `json:"order_key,omitempty"`
 
 	// UnsettledSince is when the first of the attempts began that may have
 	// created the message and of which that is still not known, zero if there
@@ -49,6 +51,8 @@ type Record struct {
 	UnsettledSince time.Time `json:"-"`
 	// Priority names the queue that the message came through.
 	Priority string `json:"-"`
+	// PassHeld lets those behind in the order go while the message is held.
+	PassHeld bool `json:"-"`
 	// Payload is the task as it was queued. Messages that are not sent keep it,
 	// for a later retry, from the end of their first attempt on; a sent one has
 	// it only while a copy of it is still looked for. Lists leave it out.
@@ -69,7 +73,7 @@ const (
 	fieldNoExpiry     = "nx" // "1": a person had it sent though its time may be over
 	fieldEnqueued     = "e"  // token of the enqueueing that owns the record
 	fieldDigest       = "d"  // digest of the message
-	fieldPacked       = "z"  // priority, queued at, contacts, metadata, maybe sent at: see pack.go
+	fieldPacked       = "z"  // priority, queued at, contacts, metadata, order key, maybe sent at: see pack.go
 	fieldFailingSince = "fs" // ms: first of the failures that no other answer has come after
 	fieldNextAt       = "na" // ms: next attempt
 	fieldContactSince = "cs" // ms: first answer that the contact is not there

@@ -12,6 +12,7 @@ const EventVersion = 1
 // The ways in which a reply is found.
 const (
 	MatchedByWebhook = "webhook"
+	MatchedBySearch  = "search"
 )
 
 // Event is a contact's reply to a message, as the backends get it.

@@ -14,7 +14,6 @@ import (
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/roster"
-	"github.com/intercom-dispatch/intercom-dispatch/internal/settle"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
 )
@@ -152,24 +151,9 @@ func (m *Matcher) match(ctx context.Context, log *zap.Logger, c *intercom.Conver
 	if err != nil {
 		return err
 	}
-	replies := contactReplies(c)
-	if len(replies) == 0 {
-		m.counts.WithLabelValues("no_reply").Inc()
-	}
-	for _, part := range replies {
-		published, err := m.publish(ctx, record, c, part)
-		if err != nil {
-			return err
-		}
-		outcome := "reply"
-		if !published {
-			outcome = "repeated"
-		}
-		m.counts.WithLabelValues(outcome).Inc()
-		log.Info("reply", zap.String("key", record.Key), zap.String("message_id", string(c.Source.ID)),
-			zap.String("part_id", string(part.ID)), zap.String("contact_id", string(part.Author.ID)), zap.Bool("published", published))
-	}
-	return nil
+	p := publisher{ledger: m.ledger, by: MatchedByWebhook, count: func(outcome string) { m.counts.WithLabelValues(outcome).Inc() }}
+	_, err = p.publish(ctx, log, record, c)
+	return err
 }
 
 // unknown brings a notification back for a while, if its conversation could be
@@ -182,42 +166,4 @@ func (m *Matcher) unknown(ctx context.Context, log *zap.Logger, c *intercom.Conv
 	m.counts.WithLabelValues("not_ours").Inc()
 	log.Debug("conversation is not about a message of ours", zap.String("message_id", string(c.Source.ID)))
 	return nil
-}
-
-func (m *Matcher) publish(ctx context.Context, r *ledger.Record, c *intercom.Conversation, part *intercom.ConversationPart) (bool, error) {
-	e := Event{
-		Version: EventVersion, Workspace: r.Workspace, Key: r.Key, Metadata: r.Metadata,
-		MessageID: string(c.Source.ID), ConversationID: string(c.ID), PartID: string(part.ID),
-		ContactID: string(part.Author.ID), AuthorType: part.Author.Type,
-		Text: settle.PlainText(part.Body), Time: part.CreatedAt.Time(), MatchedBy: MatchedByWebhook,
-	}
-	if e.Text != part.Body {
-		e.HTML = part.Body
-	}
-	first, err := e.encode(true)
-	if err != nil {
-		return false, err
-	}
-	later, err := e.encode(false)
-	if err != nil {
-		return false, err
-	}
-	return m.ledger.Replied(ctx, ledger.Reply{
-		Key: r.Key, MessageID: e.MessageID, ConversationID: e.ConversationID, PartID: e.PartID,
-		At: e.Time, FirstEvent: first, LaterEvent: later,
-	})
-}
-
-// contactReplies returns the parts that a contact wrote. Admins' and bots'
-// parts are no replies, and neither are parts without content, such as those
-// that say that a conversation was closed.
-func contactReplies(c *intercom.Conversation) []*intercom.ConversationPart {
-	var replies []*intercom.ConversationPart
-	for i := range c.ConversationParts.Parts {
-		p := &c.ConversationParts.Parts[i]
-		if p.Author.IsContact() && p.ID != "" && p.Body != "" {
-			replies = append(replies, p)
-		}
-	}
-	return replies
 }

@@ -72,8 +72,19 @@ type Envelope struct {
 	ContactWait *int64            `json:"contact_wait,omitempty"`
 	IfUncertain string            `json:"if_uncertain,omitempty"`
 	Metadata    map[string]string `json:"metadata,omitempty"`
-	Message     *intercom.Message `json:"message"`
+	// OrderKey names the messages that are sent one after the other, and IfHeld
+	// says what those behind do while this one is held: IfHeldPass or, if empty,
+	// wait.
+	OrderKey string            `json:"order_key,omitempty"`
+	IfHeld   string            `json:"if_held,omitempty"`
+	Message  *intercom.Message `json:"message"`
 }
+
+// The values of Envelope.IfHeld.
+const (
+	IfHeldBlock = "block"
+	IfHeldPass  = "pass"
+)
 
 // Digest returns the digest by which two messages under one key are compared, of
 // a message as [intercom.Message.Encode] writes it.
@@ -116,6 +127,10 @@ func (e *Envelope) set(name string, value json.RawMessage) error {
 		return setText(&e.Priority, value)
 	case "if_uncertain":
 		return setText(&e.IfUncertain, value)
+	case "order_key":
+		return setText(&e.OrderKey, value)
+	case "if_held":
+		return setText(&e.IfHeld, value)
 	case "queued_at":
 		return setNumber(&e.QueuedAt, value)
 	case "at":
@@ -172,7 +187,7 @@ func (e *Envelope) LedgerTask(key string, payload []byte) ledger.Task {
 	return ledger.Task{
 		Key: key, Enqueued: e.Token, Digest: e.Digest, Priority: e.Priority,
 		QueuedAt: time.UnixMilli(e.QueuedAt), ContactIDs: ContactIDs(e.Message),
-		Metadata: e.Metadata, Payload: payload,
+		Metadata: e.Metadata, OrderKey: e.OrderKey, PassHeld: e.IfHeld == IfHeldPass, Payload: payload,
 	}
 }
 
