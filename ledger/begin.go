@@ -25,6 +25,9 @@ const (
 	// Refused says that the state, Attempt.State, allows no attempt. See
 	// [Attempt.Unidentified].
 	Refused Verdict = "refused"
+	// Follow says that the contact is missing and another message asks whether it
+	// is there. The message is Waiting until Attempt.BackAt.
+	Follow Verdict = "follow"
 	// Superseded says that the key's record belongs to another enqueueing.
 	Superseded Verdict = "superseded"
 )
@@ -43,6 +46,12 @@ type BeginOptions struct {
 	// Settled is the number of an uncertain attempt that was looked into, after
 	// which the message may be sent again. 0 for none.
 	Settled int
+	// Contact is the message's contact if it has one only; empty for a message
+	// that asks Intercom whatever is known of its contacts.
+	Contact string
+	// ContactWait is how long the message waits for its contact, and FollowWait
+	// how long after the next probe it comes back if another one makes it.
+	ContactWait, FollowWait time.Duration
 	// NotInHand is the number of an attempt that its worker, although it is
 	// there, does not have in hand: it counts as one of a worker that is gone.
 	// 0 for none.
@@ -79,9 +88,19 @@ type Attempt struct {
 	MessageID string
 	// Worker is the one that has the attempt that the verdict is about.
 	Worker string
+	// BackAt is when a message with the verdict Follow comes back.
+	BackAt time.Time
+	// Probe tells that the contact is missing, and that this attempt asks for all
+	// messages that wait for it.
+	Probe bool
+	// Parked tells, after CommitSent, that notifications wait for the message's
+	// id: see [Ledger.Unpark].
+	Parked bool
 
 	task  Task
 	token string
+	// contact is BeginOptions.Contact.
+	contact string
 	// create is the task's createArgs, made once for the attempt.
 	create []any
 	// first tells that beginFirst has begun it.
@@ -98,7 +117,7 @@ type Attempt struct {
 // An error means that nothing may be sent. With an error of Redis the attempt
 // is returned all the same, for [Ledger.Abandon]: Redis may have begun it.
 func (l *Ledger) Begin(ctx context.Context, t Task, o BeginOptions) (*Attempt, error) {
-	a := &Attempt{task: t, token: newToken(), create: t.createArgs(), settled: numberArg(o.Settled)}
+	a := &Attempt{task: t, token: newToken(), create: t.createArgs(), settled: numberArg(o.Settled), contact: o.Contact}
 	// An attempt that was settled, or that is not in hand, has a record.
 	if o.Settled == 0 && o.NotInHand == 0 {
 		if begun, err := l.beginFirst(ctx, a, o); begun || err != nil {
@@ -107,7 +126,9 @@ func (l *Ledger) Begin(ctx context.Context, t Task, o BeginOptions) (*Attempt, e
 	}
 	args := append(slices.Clone(a.create), a.token, millisArg(o.Lease.Milliseconds()), millisArg(millis(o.ExpiresAt)), t.Payload,
 		a.settled, o.Worker, numberArg(o.NotInHand))
-	res, err := l.run(ctx, beginScript, t.message(), nil, args...).StringSlice()
+	args = append(args, o.followArgs(&t)...)
+	keys := []string{l.missing(t.Key, o.Contact), waitingKey(l.workspace, o.Contact)}
+	res, err := l.run(ctx, beginScript, t.message(), keys, args...).StringSlice()
 	if err != nil {
 		return a, fmt.Errorf("begin %q: %w", t.Key, err)
 	}
@@ -122,7 +143,8 @@ func (l *Ledger) beginFirst(ctx context.Context, a *Attempt, o BeginOptions) (be
 	args := append([]any{
 		l.ttl.Milliseconds(), a.token, o.Lease.Milliseconds(), millis(o.ExpiresAt), o.Worker,
 	}, a.create...)
-	res, err := beginFirstScript.Run(ctx, l.rdb, []string{RecordKey(l.workspace, a.task.Key)}, args...).StringSlice()
+	keys := []string{RecordKey(l.workspace, a.task.Key), l.missing(a.task.Key, o.Contact)}
+	res, err := beginFirstScript.Run(ctx, l.rdb, keys, args...).StringSlice()
 	if errors.Is(err, redis.Nil) {
 		return false, nil
 	}
@@ -156,13 +178,13 @@ func numberArg(attempt int) string {
 }
 
 func (a *Attempt) read(res []string) error {
-	if len(res) != 13 {
+	if len(res) != 15 {
 		return fmt.Errorf("script returned %d values", len(res))
 	}
 	p := fieldParser{h: map[string]string{
 		fieldAttempts: res[2], "now": res[3], fieldFailingSince: res[4], fieldContactSince: res[5],
 		fieldContactTries: res[6], fieldFailures: res[7], fieldUntil: res[8],
-		fieldUnsettled: res[9], fieldUncertainAt: res[10],
+		fieldUnsettled: res[9], fieldUncertainAt: res[10], fieldNextAt: res[13],
 	}}
 	a.Verdict, a.State = Verdict(res[0]), State(res[1])
 	a.Number = int(p.integer(fieldAttempts))
@@ -175,5 +197,6 @@ func (a *Attempt) read(res []string) error {
 	a.UnsettledSince = p.time(fieldUnsettled)
 	a.UncertainAt = p.time(fieldUncertainAt)
 	a.MessageID, a.Worker = res[11], res[12]
+	a.BackAt, a.Probe = p.time(fieldNextAt), res[14] == "1"
 	return p.err
 }

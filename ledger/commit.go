@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -32,6 +33,7 @@ func (l *Ledger) CommitSent(ctx context.Context, a *Attempt, o SentOutcome) erro
 	if err != nil {
 		return fmt.Errorf("commit %q as sent: %w", a.task.Key, err)
 	}
+	other, a.Parked = strings.CutPrefix(other, parkedMark)
 	if other != "" {
 		return &TakenError{MessageID: o.MessageID, Key: unpackKey(other)}
 	}
@@ -40,6 +42,7 @@ func (l *Ledger) CommitSent(ctx context.Context, a *Attempt, o SentOutcome) erro
 
 func (l *Ledger) commitSent(ctx context.Context, a *Attempt, o SentOutcome) (other string, err error) {
 	coarse, fine := indexKeys(l.workspace, o.MessageID)
+	parked := parkedKey(l.workspace, o.MessageID)
 	// The script for the usual knows nothing of what is in doubt.
 	if o.MessageID != "" && a.UnsettledSince.IsZero() {
 		var begun any = ""
@@ -47,7 +50,7 @@ func (l *Ledger) commitSent(ctx context.Context, a *Attempt, o SentOutcome) (oth
 			begun = millis(a.Now)
 		}
 		packed := a.create[len(a.create)-1]
-		other, err := commitIdentifiedScript.Run(ctx, l.rdb, []string{RecordKey(l.workspace, a.task.Key), coarse, fine},
+		other, err := commitIdentifiedScript.Run(ctx, l.rdb, []string{RecordKey(l.workspace, a.task.Key), coarse, fine, parked},
 			l.ttl.Milliseconds(), a.token, packKey(a.task.Key), o.MessageID, o.ConversationID, millis(a.task.QueuedAt), begun, packed).Text()
 		if !errors.Is(err, redis.Nil) {
 			return other, err
@@ -60,7 +63,7 @@ func (l *Ledger) commitSent(ctx context.Context, a *Attempt, o SentOutcome) (oth
 		}
 	}
 	args := append(slices.Clone(a.create), o.MessageID, o.ConversationID, packKey(a.task.Key), cause, a.task.Payload)
-	return l.run(ctx, commitSentScript, a.task.message(), []string{coarse, fine}, args...).Text()
+	return l.run(ctx, commitSentScript, a.task.message(), []string{coarse, fine, parked}, args...).Text()
 }
 
 // Outcome is what an attempt that did not certainly create the message leads
@@ -71,6 +74,9 @@ type Outcome struct {
 	Error Error
 	// NextAttemptAt is zero where none is planned.
 	NextAttemptAt time.Time
+	// ContactMissing tells that the attempt was answered that a contact is not
+	// there.
+	ContactMissing bool
 	// ContactMissingSince, ContactTries, FailingSince and Failures are the
 	// record's new counts; see Attempt.
 	ContactMissingSince time.Time
@@ -86,10 +92,14 @@ func (l *Ledger) Commit(ctx context.Context, a *Attempt, o Outcome) error {
 	if err != nil {
 		return fmt.Errorf("encode error of %q: %w", a.task.Key, err)
 	}
-	res, err := l.run(ctx, commitScript, a.task.message(), nil,
+	keys := []string{l.missing(a.task.Key, a.contact)}
+	for _, id := range a.task.ContactIDs {
+		keys = append(keys, waitingKey(l.workspace, id))
+	}
+	res, err := l.run(ctx, commitScript, a.task.message(), keys,
 		a.token, string(o.State), cause, millisArg(millis(o.NextAttemptAt)),
 		millisArg(millis(o.ContactMissingSince)), strconv.Itoa(o.ContactTries), strconv.Itoa(o.Failures),
-		millisArg(millis(o.FailingSince)), a.task.Payload).Slice()
+		millisArg(millis(o.FailingSince)), a.task.Payload, a.contactNews(o), a.task.waiting()).Slice()
 	if err != nil {
 		return fmt.Errorf("commit %q as %s: %w", a.task.Key, o.State, err)
 	}

@@ -28,7 +28,11 @@ func (l *Ledger) Drop(ctx context.Context, r *Record) error {
 // then on. A message that is Waiting stays so. It returns a *FencedError
 // with the state of any other message, and is safe to repeat.
 func (l *Ledger) Reopen(ctx context.Context, r *Record) error {
-	return l.enterOnly(r.Key, Waiting, l.run(ctx, reopenScript, r.message(), nil))
+	var keys []string
+	if len(r.ContactIDs) == 1 {
+		keys = append(keys, missingKey(l.workspace, r.ContactIDs[0]))
+	}
+	return l.enterOnly(r.Key, Waiting, l.run(ctx, reopenScript, r.message(), keys))
 }
 
 func (r *Record) message() message { return message{r.Key, firstContact(r.ContactIDs)} }

@@ -79,6 +79,29 @@ func unsettledKey(workspace, contactID string) string {
 	return prefix(workspace) + "unsettled:" + contactID
 }
 
+// missingKey says that Intercom does not know a contact.
+func missingKey(workspace, contactID string) string {
+	return prefix(workspace) + "missing:" + contactID
+}
+
+// waitingKey has the messages that wait for a contact.
+func waitingKey(workspace, contactID string) string {
+	return prefix(workspace) + "waiting:" + contactID
+}
+
+// formerKey says what became of a contact that is no more.
+func formerKey(workspace, contactID string) string { return prefix(workspace) + "former:" + contactID }
+
+// absorbedKey has the contacts that were merged into a contact.
+func absorbedKey(workspace, contactID string) string {
+	return prefix(workspace) + "absorbed:" + contactID
+}
+
+// parkedKey has the notifications about a message whose id is not known yet.
+func parkedKey(workspace, messageID string) string {
+	return prefix(workspace) + "parked:" + messageID
+}
+
 func partsKey(workspace, messageID string) string { return prefix(workspace) + "parts:" + messageID }
 
 func listKey(workspace string, s State) string { return prefix(workspace) + "list:" + string(s) }

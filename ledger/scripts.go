@@ -68,19 +68,21 @@ end
 //	ARGV[11]    the worker, a field of KEYS[10], may be empty
 //	ARGV[12]    the number of an attempt that its worker, which is there, does
 //	            not have in hand, or empty
+//	KEYS[11], KEYS[12] and ARGV[13..16] as followFunc
 //
 // Result: {verdict, state, attempts, now, failing since, contact missing
 // since, contact tries, failures, until, unsettled since, uncertain at,
-// message id, worker}, times in ms.
-var beginScript = redis.NewScript(prelude + createFunc + `
+// message id, worker, next attempt at, '1' for a probe}, times in ms.
+var beginScript = redis.NewScript(prelude + createFunc + followFunc + `
 local f = redis.call('HMGET', record, 's', 'a', 't', 'u', 'e', 'fs', 'cs', 'ct', 'f', 'w', 'nx', 'id', 'z')
 local state, attempts, owner = f[1], tonumber(f[2] or 0), f[10]
+local probe = ''
 -- A record that was written anew as sent leaves out that it took one attempt.
 if not f[2] and (state == 'sent' or state == 'replied') and f[13] then attempts = 1 end
 local function answer(verdict, s)
   local since = redis.call('HMGET', record, 'us', 'ua')
   return {verdict, s, int(attempts), int(now), f[6] or '0', f[7] or '0', f[8] or '0', f[9] or '0', f[4] or '0',
-    since[1] or '0', since[2] or '0', f[12] or '', owner or ''}
+    since[1] or '0', since[2] or '0', f[12] or '', owner or '', redis.call('HGET', record, 'na') or '0', probe}
 end
 
 if state == 'sending' and f[3] == ARGV[6] then return answer('begun', state) end
@@ -119,6 +121,18 @@ if expires > 0 and now >= expires and not f[11] then
   end
   enter(state, to)
   return answer('refused', to)
+end
+if ARGV[13] ~= '' and (not state or state == 'waiting') then
+  local followed, tries = follow(state, tonumber(f[7] or now))
+  if followed == 'failed' then return answer('refused', 'failed') end
+  if followed == 'waiting' then
+    f[7] = redis.call('HGET', record, 'cs')
+    return answer('follow', 'waiting')
+  end
+  if followed == 'probe' then
+    probe = '1'
+    if tries > tonumber(f[8] or 0) then f[8] = int(tries) end
+  end
 end
 attempts = attempts + 1
 f[4] = int(now + tonumber(ARGV[7]))

@@ -7,6 +7,7 @@ import "github.com/redis/go-redis/v9"
 // all, and then nothing else matters.
 //
 //	KEYS[11..12] the message id's buckets (unused if ARGV[6] is empty)
+//	KEYS[13]     the notifications that wait for the message id
 //	ARGV[3..5]   as createFunc, for a record that Redis has lost
 //	ARGV[6]      message id, may be empty
 //	ARGV[7]      conversation id, may be empty
@@ -15,7 +16,7 @@ import "github.com/redis/go-redis/v9"
 //	ARGV[10]     the task's payload, kept to find a message whose id is unknown
 //
 // Result: the key, packed, that the message id was known to belong to, if
-// another.
+// another, else empty, behind parkedMark if notifications wait for the message id.
 var commitSentScript = redis.NewScript(prelude + createFunc + indexFunc + identifyFunc + `
 local state = redis.call('HGET', record, 's')
 if not state then create() end
@@ -29,8 +30,9 @@ if ARGV[6] == '' then
   return ''
 end
 local other = identify(state)
-if other and other ~= ARGV[8] then return other end
-return ''
+local parked = redis.call('EXISTS', KEYS[13]) == 1 and '\2' or ''
+if other and other ~= ARGV[8] then return parked .. other end
+return parked
 `)
 
 // identifyFunc records the id of a message that exists, and returns the key,
@@ -102,10 +104,11 @@ return {'settled', redis.call('HGET', record, 's')}
 //	ARGV[9]  failures
 //	ARGV[10] failing since, ms, 0 for not
 //	ARGV[11] the task's payload, kept in case that asynq loses the task
+//	KEYS[11], KEYS[12...] and ARGV[12..13] as noteContactFunc
 //
 // Result: {1 if committed, else 0, state}.
-var commitScript = redis.NewScript(prelude + `
-local f = redis.call('HMGET', record, 's', 't', 'un', 'a')
+var commitScript = redis.NewScript(prelude + noteContactFunc + `
+local f = redis.call('HMGET', record, 's', 't', 'un', 'a', 'b')
 local state, to = f[1], ARGV[4]
 if f[2] ~= ARGV[3] then return {0, state or ''} end
 if state == to then return {1, state} end
@@ -125,6 +128,7 @@ else
   if f[3] and f[3] == f[4] then settled() end
   redis.call('HSET', record, 'p', ARGV[11])
 end
+noteContact(to, tonumber(f[5] or now))
 enter(state, to)
 return {1, to}
 `)

@@ -49,11 +49,14 @@ return state or ''
 // has decided to send it late, and what may have been created must not end as
 // expired.
 //
+//	KEYS[11] what is known of its contact, if it has one only
+//
 // Result: the state that stands then.
 var reopenScript = redis.NewScript(prelude + `
 local state = redis.call('HGET', record, 's')
 if state == 'waiting' then
   redis.call('HSET', record, 'na', int(now))
+  if KEYS[11] then redis.call('DEL', KEYS[11]) end
   return state
 end
 if state ~= 'failed' and state ~= 'held' and state ~= 'uncertain' and state ~= 'expired' and state ~= 'cancelled' then
@@ -61,6 +64,8 @@ if state ~= 'failed' and state ~= 'held' and state ~= 'uncertain' and state ~= '
 end
 redis.call('HDEL', record, 'cs', 'ct', 'f', 'fs')
 redis.call('HSET', record, 'na', int(now))
+-- A person may know that the contact is there.
+if KEYS[11] then redis.call('DEL', KEYS[11]) end
 if state == 'expired' or state == 'held' or state == 'uncertain' then redis.call('HSET', record, 'nx', '1') end
 if redis.call('HEXISTS', record, 'us') == 1 then redis.call('HSET', record, 'pd', '1') end
 enter(state, 'waiting')

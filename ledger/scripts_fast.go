@@ -10,6 +10,7 @@ import "github.com/redis/go-redis/v9"
 // beginFirstScript begins the first attempt at a message, as beginScript does.
 //
 //	KEYS[1] the record
+//	KEYS[2] what is known of its contact, or the record once more
 //	ARGV[1] record TTL, ms
 //	ARGV[2] token of the attempt
 //	ARGV[3] ms for which the attempt counts as under way
@@ -20,10 +21,10 @@ import "github.com/redis/go-redis/v9"
 //	ARGV[8] what is taken over from the task, packed
 //
 // Result: {"begun", now in ms}, or nil if the message has a record or has
-// expired.
+// expired, or its contact may be missing.
 var beginFirstScript = redis.NewScript(`
 local record = KEYS[1]
-if redis.call('EXISTS', record) == 1 then return false end
+if redis.call('EXISTS', record, KEYS[2]) > 0 then return false end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local expires = tonumber(ARGV[4])
@@ -44,6 +45,7 @@ return {'begun', string.format('%.0f', now)}
 //
 //	KEYS[1] the record
 //	KEYS[2], KEYS[3] the message id's buckets
+//	KEYS[4] the notifications that wait for the message id
 //	ARGV[1] record TTL, ms
 //	ARGV[2] token of the attempt
 //	ARGV[3] the message's key, packed
@@ -55,7 +57,8 @@ return {'begun', string.format('%.0f', now)}
 //	ARGV[8] what is taken over from the task, packed
 //
 // Result: the key, packed, that the message id was known to belong to, if
-// another, else empty; or nil if the attempt is not under way, or any is in doubt.
+// another, else empty, behind parkedMark if notifications wait for the message id;
+// or nil if the attempt is not under way, or any is in doubt.
 var commitIdentifiedScript = redis.NewScript(`
 local record = KEYS[1]
 local first, packed, begun, f = ARGV[7] ~= '', ARGV[8], ARGV[7], nil
@@ -91,6 +94,7 @@ redis.call('HSET', record, 's', 'sent', 'z', packed .. varint(now - ARGV[6]), 'i
 if ARGV[5] ~= '' then redis.call('HSET', record, 'cv', ARGV[5]) end
 -- What begin gave it just now is as good.
 if now - begun > ttl / 4096 then redis.call('PEXPIRE', record, ttl) end
-if was and was ~= ARGV[3] then return was end
-return ''
+local parked = redis.call('EXISTS', KEYS[4]) == 1 and '\2' or ''
+if was and was ~= ARGV[3] then return parked .. was end
+return parked
 `)
