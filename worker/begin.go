@@ -64,6 +64,7 @@ func (w *Worker) beginAttempt(ctx context.Context, d *delivery, opts ledger.Begi
 	if d.envelope.ExpiresAt > 0 {
 		opts.ExpiresAt = time.UnixMilli(d.envelope.ExpiresAt)
 	}
+	w.follows(d, &opts)
 	a, err := w.ledger.Begin(ctx, d.task, opts)
 	if err == nil {
 		return a, nil
@@ -95,10 +96,15 @@ func (w *Worker) afterBegin(d *delivery, a *ledger.Attempt) error {
 		log.Info("another attempt may be under way", zap.Time("until", a.Until))
 		wait := min(max(a.Until.Sub(a.Now), minBusyWait), maxBusyWait)
 		return &snoozeError{until: w.now().Add(wait), reason: "another attempt may be under way"}
+	case ledger.Follow:
+		return w.followed(d, a)
 	case ledger.Superseded:
 		log.Info("dropped a task whose key belongs to another enqueueing")
 		return errDone
 	case ledger.Refused, ledger.Unsettled:
+		if a.State == ledger.Failed {
+			return w.overdue(d)
+		}
 		return w.refused(log, a.State)
 	}
 	return fmt.Errorf("the ledger's verdict %q is unknown", a.Verdict)

@@ -27,6 +27,9 @@ func (w *Worker) commit(ctx context.Context, d *delivery) error {
 		err = w.rewrite(ctx, d, next)
 		fenced, ok = errors.AsType[*ledger.FencedError](err)
 	}
+	if err == nil && next.ContactMissing {
+		w.explain(ctx, d, &next)
+	}
 	w.logAttempt(d, next, err)
 	if ok {
 		return w.overtaken(w.log.With(zap.String("key", d.task.Key)), fenced)
@@ -35,6 +38,7 @@ func (w *Worker) commit(ctx context.Context, d *delivery) error {
 		return err
 	}
 	verdict := w.afterCommit(ctx, d, &next)
+	w.afterProbe(ctx, d, next.State)
 	w.report(d, next)
 	return verdict
 }
@@ -98,6 +102,7 @@ func (w *Worker) commitSent(ctx context.Context, d *delivery) error {
 	if err != nil {
 		return err
 	}
+	w.afterSent(ctx, d, o.MessageID)
 	w.report(d, ledger.Outcome{State: ledger.Sent})
 	w.metrics.messages.WithLabelValues(string(ledger.Sent)).Inc()
 	w.metrics.deliverySeconds.Observe(d.latency())

@@ -33,6 +33,8 @@ type delivery struct {
 	took       time.Duration
 	// backAt is when the task comes back, by the worker's clock.
 	backAt time.Time
+	// entered tells that it is one of those under way to its contact.
+	entered bool
 }
 
 // stage is a step of a delivery. nil goes on to the next; an error ends the
@@ -41,7 +43,7 @@ type stage func(context.Context, *delivery) error
 
 // stages is the order of a delivery.
 func (w *Worker) stages() []stage {
-	return []stage{w.due, w.permit, w.begin, w.send, w.commit}
+	return []stage{w.due, w.turn, w.crowd, w.permit, w.begin, w.send, w.commit}
 }
 
 // ProcessTask delivers the message of a task. It is called by asynq.
@@ -61,6 +63,15 @@ func (w *Worker) ProcessTask(ctx context.Context, t *asynq.Task) error {
 	defer w.metrics.inFlight.Dec()
 	d := &delivery{envelope: envelope, task: envelope.LedgerTask(key, t.Payload())}
 	defer func() { d.leave.cancel(ctx) }()
+	defer w.disperse(d)
+	verdict := w.run(ctx, d)
+	if _, snooze := errors.AsType[*snoozeError](verdict); !snooze || d.attempt != nil {
+		w.passOn(ctx, d)
+	}
+	return verdict
+}
+
+func (w *Worker) run(ctx context.Context, d *delivery) error {
 	for _, run := range w.stages() {
 		if err := run(ctx, d); err != nil {
 			return w.verdict(d, err)

@@ -16,6 +16,8 @@ type metrics struct {
 	inFlight        prometheus.Gauge
 	requestSeconds  prometheus.Histogram
 	deliverySeconds prometheus.Histogram
+	contactSeconds  prometheus.Histogram
+	followed        prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -49,6 +51,13 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "dispatch_delivery_seconds", Help: "Time from when a message was due to when it was sent.",
 			Buckets: prometheus.ExponentialBuckets(0.01, 4, 10),
 		}),
+		contactSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "dispatch_contact_wait_seconds", Help: "Time from the first answer that a message's contact is missing to when it was sent.",
+			Buckets: prometheus.ExponentialBuckets(0.5, 2, 14),
+		}),
+		followed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "dispatch_contact_followed_total", Help: "Requests that were not made because another message asks for the missing contact.",
+		}),
 	}
 	if r == nil {
 		return m, nil
@@ -57,5 +66,6 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		r.Register(m.attempts), r.Register(m.messages), r.Register(m.resent), r.Register(m.settled), r.Register(m.breakerOpen),
 		r.Register(m.ledgerErrors),
 		r.Register(m.inFlight), r.Register(m.requestSeconds), r.Register(m.deliverySeconds),
+		r.Register(m.contactSeconds), r.Register(m.followed),
 	)
 }

@@ -81,6 +81,7 @@ func decideFailure(d *ledger.Outcome, a *ledger.Attempt, l limits, now time.Time
 // decideContact doubles the wait with each answer that the contact is not
 // there. The last attempt falls on the end of the contact wait.
 func decideContact(d *ledger.Outcome, l limits, now time.Time) {
+	d.ContactMissing = true
 	if d.ContactMissingSince.IsZero() {
 		d.ContactMissingSince = now
 	}

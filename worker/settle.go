@@ -110,7 +110,7 @@ func (w *Worker) search(ctx context.Context, d *delivery) (*ledger.Found, error)
 	searchCtx, cancel := context.WithTimeout(ctx, w.cfg.RequestTimeout)
 	defer cancel()
 	start := w.now()
-	found, resp, err := w.finder.Find(searchCtx, d.envelope.Message, d.attempt.UnsettledSince)
+	found, resp, err := w.finder.Find(searchCtx, w.addressed(ctx, d), d.attempt.UnsettledSince)
 	if err != nil {
 		return nil, w.searchFailed(ctx, leave, resp, start, err)
 	}
@@ -129,6 +129,20 @@ func (w *Worker) search(ctx context.Context, d *delivery) (*ledger.Found, error)
 		}
 	}
 	return nil, nil
+}
+
+// addressed returns the message as it is addressed today: its first recipient may
+// have been merged into another contact, which has the conversation now.
+func (w *Worker) addressed(ctx context.Context, d *delivery) *intercom.Message {
+	m := d.envelope.Message
+	if len(m.To) == 0 {
+		return m
+	}
+	former, err := w.ledger.Former(ctx, m.To[0].ID)
+	if err != nil || former == nil || former.MergedInto == "" {
+		return m // Where Redis did not answer, there is another search.
+	}
+	return settle.Readdressed(m, former.MergedInto)
 }
 
 // searchFailed tells apart what the search found out from what kept it from
@@ -165,6 +179,9 @@ func (w *Worker) settled(ctx context.Context, d *delivery, f ledger.Found) error
 	if err != nil {
 		log.Error("message that was found is not recorded", zap.Error(err))
 		return err
+	}
+	if err := w.wakes.Parked(context.WithoutCancel(ctx), f.MessageID); err != nil {
+		log.Warn("replies to the message are matched later", zap.Error(err))
 	}
 	w.metrics.settled.WithLabelValues("search").Inc()
 	log.Info("settled: the message was found in Intercom", zap.String("state", string(ledger.Sent)))

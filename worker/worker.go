@@ -18,6 +18,7 @@ import (
 	"github.com/intercom-dispatch/intercom-dispatch/internal/roster"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/settle"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
+	"github.com/intercom-dispatch/intercom-dispatch/internal/wake"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
 	"github.com/intercom-dispatch/intercom-dispatch/ratelimit"
 )
@@ -39,6 +40,8 @@ type Worker struct {
 	guard   guard // onHold
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
 	finder  *settle.Finder
+	wakes   *wake.Messages
+	crowds  *crowds
 	rate    *ratelimit.Limiter
 	limiter limiter // rate
 	now     func() time.Time
@@ -65,8 +68,9 @@ func New(cfg Config) (*Worker, error) {
 	w := &Worker{
 		cfg: cfg, scripts: scripts, ledger: l, metrics: m, now: cfg.Now,
 		log:    cfg.Log.With(zap.String("workspace", cfg.Workspace)),
-		finder: settle.NewFinder(cfg.Intercom),
+		finder: settle.NewFinder(cfg.Intercom), crowds: newCrowds(),
 	}
+	w.wakes = wake.NewMessages(wake.New(scripts, w.log, cfg.Now), l)
 	w.breaker = w.newBreaker()
 	if w.onHold, err = w.newGuard(); err != nil {
 		return nil, fmt.Errorf("worker: %w", err)
@@ -118,6 +122,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	var guards errgroup.Group
 	guards.Go(func() error { return w.onHold.Run(guarding) })
 	guards.Go(func() error { return w.rate.Run(guarding) })
+	guards.Go(func() error { return w.wakes.Run(guarding) })
 	err := w.serve(ctx)
 	stop()
 	err = errors.Join(err, guards.Wait())

@@ -29,6 +29,16 @@ func Searchable(m *intercom.Message) bool {
 	return recognisable(m) && m.CreateConversationWithoutContactReply
 }
 
+// Readdressed returns the message with another first recipient: the contact into
+// which the one was merged to whom it was sent.
+func Readdressed(m *intercom.Message, contactID string) *intercom.Message {
+	to := slices.Clone(m.To)
+	to[0].ID = contactID
+	changed := *m
+	changed.To = to
+	return &changed
+}
+
 // recognisable tells whether a conversation can be recognised as the message's.
 func recognisable(m *intercom.Message) bool {
 	return m != nil && m.MessageType != intercom.WhatsApp && len(m.To) > 0 && m.To[0].ID != ""
