@@ -63,8 +63,20 @@ func TestRequestsAreAsIntercomDescribesThem(t *testing.T) {
 			require.NoError(t, err)
 			require.Len(t, page.Conversations, 1)
 			require.Equal(t, intercom.ID(id), page.Conversations[0].Source.ID)
+
+			conversation, _, err := c.Conversation(t.Context(), string(page.Conversations[0].ID))
+			require.NoError(t, err)
+			require.Equal(t, intercom.ID(id), conversation.Source.ID)
 		})
 	}
+}
+
+func TestContactsAreAskedForAsIntercomDescribesIt(t *testing.T) {
+	t.Parallel()
+	c, _ := described(t, "2.16")
+	contact, _, err := c.Contact(t.Context(), "a")
+	require.NoError(t, err)
+	require.Equal(t, intercom.ID("a"), contact.ID)
 }
 
 func TestWhatsAppIsAsIntercomDescribesIt(t *testing.T) {
