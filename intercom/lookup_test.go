@@ -144,3 +144,18 @@ func TestWhatDoesNotExistIsA404(t *testing.T) {
 		require.Empty(t, res.Canonical)
 	}
 }
+
+func TestAMergedContactNamesTheOneThatIsLeft(t *testing.T) {
+	t.Parallel()
+	c, fake := fakeFor(t, intercomtest.Config{UnknownContacts: intercomtest.UnknownMessageable})
+	require.NoError(t, fake.MergeContact(t.Context(), "lead", "first"))
+	require.NoError(t, fake.MergeContact(t.Context(), "first", "last"))
+	found, res, err := c.Contact(t.Context(), "lead")
+	require.Nil(t, found)
+	gone, ok := errors.AsType[*intercom.APIError](err)
+	require.True(t, ok, "%v", err)
+	require.Equal(t, http.StatusGone, res.Status)
+	require.Equal(t, "contact_merged", gone.Code())
+	require.Equal(t, "last", res.Canonical)
+	require.Equal(t, "last", gone.Response.Canonical)
+}

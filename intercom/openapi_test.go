@@ -73,10 +73,15 @@ func TestRequestsAreAsIntercomDescribesThem(t *testing.T) {
 
 func TestContactsAreAskedForAsIntercomDescribesIt(t *testing.T) {
 	t.Parallel()
-	c, _ := described(t, "2.16")
+	c, fake := described(t, "2.16")
 	contact, _, err := c.Contact(t.Context(), "a")
 	require.NoError(t, err)
 	require.Equal(t, intercom.ID("a"), contact.ID)
+
+	require.NoError(t, fake.MergeContact(t.Context(), "a", "b"))
+	_, res, err := c.Contact(t.Context(), "a")
+	require.Error(t, err)
+	require.Equal(t, "b", res.Canonical)
 }
 
 func TestWhatsAppIsAsIntercomDescribesIt(t *testing.T) {
