@@ -17,9 +17,10 @@ const (
 	maxErrors     = 10
 )
 
-// canonical is the Link header that names the contact into which another one was
-// merged (OpenAPI description of 2.16, GET /contacts/{contact_id}, 410).
-var canonical = regexp.MustCompile(`^<(?:[^<>]*/)?contacts/([0-9A-Za-z_-]+)>; *rel="?canonical"?`)
+// canonical is the link that names the contact into which another one was merged,
+// anywhere in a Link header. It is documented with a path (OpenAPI description of
+// 2.16, GET /contacts/{contact_id}, 410); RFC 8288 would allow a URL.
+var canonical = regexp.MustCompile(`(?i)<(?:[^<>]*/)?contacts/([0-9a-z_-]+)>\s*;\s*rel\s*=\s*"?canonical"?\s*(?:[;,]|$)`)
 
 func newResponse(answer *http.Response) *Response {
 	h := answer.Header
@@ -28,8 +29,9 @@ func newResponse(answer *http.Response) *Response {
 		RequestID: clip(h.Get("X-Request-Id"), maxLabelLen),
 		RateLimit: rateLimit(h),
 	}
-	if contact := canonical.FindStringSubmatch(h.Get("Link")); contact != nil {
-		res.Canonical = clip(contact[1], maxLabelLen)
+	// Half of an id would be another contact's.
+	if link := canonical.FindStringSubmatch(strings.Join(h.Values("Link"), ",")); link != nil && len(link[1]) <= maxLabelLen {
+		res.Canonical = link[1]
 	}
 	if date, err := http.ParseTime(h.Get("Date")); err == nil {
 		res.Date = date

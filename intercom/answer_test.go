@@ -210,6 +210,40 @@ func TestRateLimitHeadersAreReadTolerantly(t *testing.T) {
 	}
 }
 
+func TestACanonicalLinkNamesTheContactThatAnotherWasMergedInto(t *testing.T) {
+	t.Parallel()
+	for link, want := range map[string]string{
+		`</contacts/6762f0d0>; rel="canonical"`:                                   "6762f0d0",
+		`<https://api.eu.intercom.io/contacts/6762f0d0>; rel="canonical"`:         "6762f0d0",
+		`<contacts/6762f0d0>;rel=canonical`:                                       "6762f0d0",
+		`</proxy/contacts/a_b-C> ; Rel = "Canonical"; title="x"`:                  "a_b-C",
+		`</contacts?page=2>; rel="next", </contacts/6762f0d0>; rel="canonical"`:   "6762f0d0",
+		`</contacts/next>; rel="next"`:                                            "",
+		`</contacts/6762f0d0>; rel="canonicals"`:                                  "",
+		`</contacts/6762f0d0>`:                                                    "",
+		`</contacts/>; rel="canonical"`:                                           "",
+		`</contacts/a b>; rel="canonical"`:                                        "",
+		`</contacts/a%2Fb>; rel="canonical"`:                                      "",
+		`</conversations/1>; rel="canonical"`:                                     "",
+		`</contacts/a/notes>; rel="canonical"`:                                    "",
+		`</contacts/` + strings.Repeat("x", maxLabelLen+1) + `>; rel="canonical"`: "",
+		`garbage`: "",
+		``:        "",
+	} {
+		headers := map[string]string{"Link": link}
+		if link == "" {
+			headers = nil
+		}
+		client := answering(t, http.StatusGone, headers,
+			`{"type":"error.list","request_id":"r","errors":[{"code":"contact_merged","message":"This contact has been merged."}]}`)
+		contact, res, err := client.Contact(t.Context(), "5ba6")
+		require.Nil(t, contact)
+		require.Equal(t, "contact_merged", requireAPIError(t, err).Code())
+		require.Equal(t, http.StatusGone, res.Status)
+		require.Equal(t, want, res.Canonical, link)
+	}
+}
+
 func TestAnEndlessAnswerIsNotReadToItsEnd(t *testing.T) {
 	t.Parallel()
 	for _, status := range []string{"200 OK", "500 Oops"} {

@@ -56,6 +56,9 @@ func FuzzParseNotification(f *testing.F) {
 		replied, ping,
 		`{"topic":"x","data":null}`, `{"topic":"conversation.user.replied","data":{"item":{"id":1,"source":null,"contacts":{"contacts":null}}}}`,
 		`null`, `[]`, `{"topic":1}`, `{"topic":"x","data":{"item":"text"}}`,
+		`{"topic":"contact.merged","data":{"item":{"type":"contact","id":"1","role":"user","merged_from":{"type":"contact","id":2}}}}`,
+		`{"topic":"contact.merged","data":{"item":{"id":1,"merged_from":["2",3,{"id":"4"},null]}}}`,
+		`{"topic":"contact.user.tag.created","data":{"item":{"type":"contact_tag","contact":{"id":"1"}}}}`,
 	} {
 		f.Add([]byte(s))
 	}
@@ -68,6 +71,10 @@ func FuzzParseNotification(f *testing.F) {
 		require.NotEmpty(t, n.Topic)
 		if c, err := n.Conversation(); err == nil {
 			require.NotEmpty(t, c.ID)
+		}
+		if c, err := n.Contact(); err == nil {
+			require.NotEmpty(t, c.ID)
+			require.NotContains(t, c.MergedFrom, intercom.ID(""))
 		}
 	})
 }

@@ -20,18 +20,10 @@ func (c *Client) Conversation(ctx context.Context, id string) (*Conversation, *R
 	return conversation, res, err
 }
 
-// Contact is a user or a lead.
-type Contact struct {
-	Type string `json:"type"`
-	ID   ID     `json:"id"`
-	// Role is "user" or "lead".
-	Role string `json:"role"`
-}
-
-// Contact asks for a contact. One that does not exist is an [*APIError] with the
-// status 404. One that was merged into another is one with the status 410, whose
-// Response names the other one in Canonical, where the API's version is 2.16 or
-// later; before that it is a 404 as well.
+// Contact asks for a contact, with version 2.16 of the API at least. One that does
+// not exist is an [*APIError] with the status 404. One that was merged into another
+// is one with the status 410, whose Response names the other one in Canonical;
+// versions before 2.16 answer 404 for both (OpenAPI description of 2.16).
 func (c *Client) Contact(ctx context.Context, id string) (*Contact, *Response, error) {
 	contact, res, err := fetch[Contact](ctx, c, call{
 		method: http.MethodGet, path: "/contacts/" + url.PathEscape(id), version: c.version.atLeast(mergedSince), limit: shortAnswer,
@@ -49,7 +41,8 @@ type Admin struct {
 }
 
 // Admin asks for an admin. One that does not exist is an [*APIError] with the
-// status 404.
+// status 404. Any other error leaves open whether there is such an admin: without
+// a seat in the inbox one was answered action_forbidden (API reference 2.5).
 func (c *Client) Admin(ctx context.Context, id int64) (*Admin, *Response, error) {
 	admin, res, err := fetch[Admin](ctx, c, call{
 		method: http.MethodGet, path: "/admins/" + strconv.FormatInt(id, 10), version: c.version, limit: shortAnswer,

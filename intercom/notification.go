@@ -7,9 +7,10 @@ import (
 	"strconv"
 )
 
-// Topics of the notifications that matter to dispatch. Which of the first two
-// carries the first answer to a message of the API is not documented: look at
-// the conversation's source in both.
+// Topics of the notifications that matter to dispatch. Which of
+// TopicConversationUserCreated and TopicConversationUserReplied carries the first
+// answer to a message of the API is not documented: look at the conversation's
+// source in both. TopicContactUnarchived is spelt as in Intercom's list of topics.
 const (
 	TopicPing                           = "ping"
 	TopicConversationUserCreated        = "conversation.user.created"
@@ -19,6 +20,7 @@ const (
 	TopicContactLeadCreated             = "contact.lead.created"
 	TopicContactMerged                  = "contact.merged"
 	TopicContactArchived                = "contact.archived"
+	TopicContactUnarchived              = "contact.unarchive"
 	TopicContactDeleted                 = "contact.deleted"
 	TopicContactUnsubscribed            = "contact.unsubscribed"
 )
@@ -79,4 +81,37 @@ func (n *Notification) Conversation() (*Conversation, error) {
 		return nil, errors.New("intercom: the notification's conversation has no id")
 	}
 	return &c, nil
+}
+
+// Contact reads the notification's item as a contact, or where the item is about
+// one, as a tag of a contact is, the contact in it. Items of [TopicContactArchived]
+// and [TopicContactDeleted] have little more than the id. It returns an error,
+// which quotes nothing, if there is no contact with an id.
+func (n *Notification) Contact() (*Contact, error) {
+	if len(n.Data.Item) == 0 {
+		return nil, errors.New("intercom: the notification has no item")
+	}
+	c, err := contactIn(n.Data.Item)
+	if err != nil {
+		return nil, fmt.Errorf("intercom: read the notification's contact: %w", withoutText(err))
+	}
+	if c.Type != "" && c.Type != "contact" && !isRole(c.Type) {
+		return nil, errors.New("intercom: the notification's item is no contact")
+	}
+	if c.ID == "" {
+		return nil, errors.New("intercom: the notification's contact has no id")
+	}
+	return c, nil
+}
+
+func contactIn(item json.RawMessage) (*Contact, error) {
+	var around struct {
+		Contact *Contact `json:"contact"`
+	}
+	if err := json.Unmarshal(item, &around); err != nil || around.Contact != nil {
+		return around.Contact, err
+	}
+	var c Contact
+	err := json.Unmarshal(item, &c)
+	return &c, err
 }

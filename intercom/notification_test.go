@@ -71,6 +71,84 @@ func TestConversationNeedsNothingButItsID(t *testing.T) {
 	}
 }
 
+// about returns a notification of a contact's item.
+func about(t *testing.T, topic, item string) *intercom.Notification {
+	t.Helper()
+	n, err := intercom.ParseNotification([]byte(`{"topic":"` + topic + `","data":{"item":` + item + `}}`))
+	require.NoError(t, err)
+	return n
+}
+
+func TestContactNeedsNothingButItsID(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		topic, item string
+		want        intercom.Contact
+	}{
+		"created": {
+			intercom.TopicContactUserCreated, `{"type":"contact","id":"5ba6","workspace_id":"abc","role":"user","email":null,"tags":{"data":[]}}`,
+			intercom.Contact{Type: "contact", ID: "5ba6", Role: "user"},
+		},
+		"archived": {intercom.TopicContactArchived, `{"id":"5ba6","external_id":null,"type":"contact","archived":true}`, intercom.Contact{Type: "contact", ID: "5ba6"}},
+		"deleted":  {intercom.TopicContactDeleted, `{"id":"5ba6","type":"contact","deleted":true}`, intercom.Contact{Type: "contact", ID: "5ba6"}},
+		"nulls":    {intercom.TopicContactMerged, `{"type":null,"id":7,"role":null,"contact":null,"merged_from":null}`, intercom.Contact{ID: "7"}},
+		"tagged": {
+			"contact.user.tag.created", `{"type":"contact_tag","created_at":1,"tag":{"id":"9"},"contact":{"type":"contact","id":"5ba6"}}`,
+			intercom.Contact{Type: "contact", ID: "5ba6"},
+		},
+		"older": {"user.created", `{"type":"user","id":"5ba6"}`, intercom.Contact{Type: "user", ID: "5ba6"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := about(t, c.topic, c.item).Contact()
+			require.NoError(t, err)
+			require.Equal(t, &c.want, got)
+		})
+	}
+}
+
+func TestMergedContactsAreReadInEveryForm(t *testing.T) {
+	t.Parallel()
+	for form, want := range map[string][]intercom.ID{
+		`{"type":"contact","id":"6a3b"}`: {"6a3b"}, // as documented
+		`"6a3b"`:                         {"6a3b"},
+		` 17 `:                           {"17"},
+		`["6a3b", 17, {"id": 18}, null, {}, {"id":null}]`: {"6a3b", "17", "18"},
+		`[]`:   nil,
+		`null`: nil,
+		`{}`:   nil,
+		`""`:   nil,
+	} {
+		c, err := about(t, intercom.TopicContactMerged, `{"type":"contact","id":"5f2a","merged_from":`+form+`}`).Contact()
+		require.NoError(t, err, form)
+		require.Equal(t, &intercom.Contact{Type: "contact", ID: "5f2a", MergedFrom: want}, c, form)
+	}
+	for _, form := range []string{`true`, `"6a3b`, `[["6a3b"]]`, `{"id":["s3cret"]}`, `1.5`} {
+		n, err := intercom.ParseNotification([]byte(`{"topic":"contact.merged","data":{"item":{"id":"1","merged_from":` + form + `}}}`))
+		if err == nil {
+			_, err = n.Contact()
+		}
+		require.Error(t, err, form)
+		require.NotContains(t, err.Error(), "s3cret")
+	}
+}
+
+func TestItemsWithoutAContactAreNotTakenForOne(t *testing.T) {
+	t.Parallel()
+	for _, item := range []string{
+		`null`, `{}`, `{"type":"contact"}`, `{"type":"contact","id":null}`, `{"contact":{"role":"s3cret"}}`,
+		`{"type":"subscription","id":"s3cret"}`, `{"type":"conversation","id":"s3cret"}`,
+		`"s3cret"`, `["s3cret"]`, `{"id":["s3cret"]}`, `{"id":"1","role":{"s3cret":1}}`, `{"contact":"s3cret"}`,
+	} {
+		c, err := about(t, "x", item).Contact()
+		require.Error(t, err, item)
+		require.NotContains(t, err.Error(), "s3cret")
+		require.Nil(t, c)
+	}
+	_, err := new(intercom.Notification).Contact()
+	require.ErrorContains(t, err, "has no item")
+}
+
 func TestNotificationErrorsQuoteNothing(t *testing.T) {
 	t.Parallel()
 	for _, in := range []string{

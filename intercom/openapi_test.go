@@ -63,8 +63,25 @@ func TestRequestsAreAsIntercomDescribesThem(t *testing.T) {
 			require.NoError(t, err)
 			require.Len(t, page.Conversations, 1)
 			require.Equal(t, intercom.ID(id), page.Conversations[0].Source.ID)
+
+			conversation, _, err := c.Conversation(t.Context(), string(page.Conversations[0].ID))
+			require.NoError(t, err)
+			require.Equal(t, intercom.ID(id), conversation.Source.ID)
 		})
 	}
+}
+
+func TestContactsAreAskedForAsIntercomDescribesIt(t *testing.T) {
+	t.Parallel()
+	c, fake := described(t, "2.16")
+	contact, _, err := c.Contact(t.Context(), "a")
+	require.NoError(t, err)
+	require.Equal(t, intercom.ID("a"), contact.ID)
+
+	require.NoError(t, fake.MergeContact(t.Context(), "a", "b"))
+	_, res, err := c.Contact(t.Context(), "a")
+	require.Error(t, err)
+	require.Equal(t, "b", res.Canonical)
 }
 
 func TestWhatsAppIsAsIntercomDescribesIt(t *testing.T) {

@@ -1,6 +1,10 @@
 package intercomtest
 
-import "net/http"
+import (
+	"net/http"
+	"net/url"
+	"time"
+)
 
 type contactDoc struct {
 	Type                   string     `json:"type"`
@@ -91,17 +95,20 @@ func (c Contact) check() *failure {
 func (s *Server) addCreated(c *call, created Contact) answer {
 	now := s.cfg.Now()
 	created.MessageableAt = now.Add(s.cfg.ContactDelay)
-	s.mu.Lock()
-	doc := s.contacts.put(created, now).doc(s.cfg.AppID)
-	s.mu.Unlock()
-	if !s.webhooks.wanted() {
-		return document(http.StatusOK, doc)
-	}
-	n := s.newNotification("contact."+doc.Role+".created", doc, now)
-	if err := s.webhooks.enqueue(c.r.Context(), n); err != nil {
-		s.recordDelivery(n.lost(err, now))
-	}
+	doc, n := s.putContact(created, now)
+	// That its notification was lost is in the log, and no reason to say that the
+	// contact was not created.
+	_ = s.announce(c.r.Context(), n)
 	return document(http.StatusOK, doc)
+}
+
+// putContact adds a contact to the workspace and returns it with the notification
+// of its creation.
+func (s *Server) putContact(c Contact, now time.Time) (contactDoc, *notification) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	doc := s.contacts.put(c, now).doc(s.cfg.AppID)
+	return doc, s.newNotification("contact."+doc.Role+".created", doc, now)
 }
 
 // retrieveContact is GET /contacts/{id}.
@@ -110,8 +117,18 @@ func (s *Server) retrieveContact(c *call, id string) answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	found, ok := s.contacts.find(id, now)
-	if !ok {
+	if ok && found.mergedInto != nil && !c.version.before(goneWhenMerged) {
+		return merged(c.requestID, found.canonical().ID)
+	}
+	if !ok || found.mergedInto != nil {
 		return notFound("User Not Found", "").answer(c.requestID)
 	}
 	return document(http.StatusOK, found.doc(s.cfg.AppID))
+}
+
+func merged(requestID, into string) answer {
+	const message = "This contact has been merged. See the 'Link' header for the canonical contact."
+	a := (&failure{http.StatusGone, "contact_merged", message, ""}).answer(requestID)
+	a.header.Set("Link", "<"+contactsPath+"/"+url.PathEscape(into)+`>; rel="canonical"`)
+	return a
 }

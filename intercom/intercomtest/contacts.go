@@ -2,6 +2,7 @@ package intercomtest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -30,12 +31,36 @@ type Contact struct {
 	UnsubscribedFromEmails bool
 }
 
-// contact is a Contact with what the workspace knows of it.
+// contact is a Contact with what the workspace knows of it. One that was deleted
+// stays, so that no policy brings it back.
 type contact struct {
 	Contact
 	// anyRole is a contact that nobody added, so nobody said what it is.
 	anyRole   bool
 	createdAt time.Time
+	archived  bool
+	deleted   bool
+	// mergedInto is the contact that took its place.
+	mergedInto *contact
+}
+
+// canonical is the contact at the end of the chain of merges.
+func (c *contact) canonical() *contact {
+	for c.mergedInto != nil {
+		c = c.mergedInto
+	}
+	return c
+}
+
+// canonicals returns who is left of the contacts, each once, in order.
+func canonicals(list []*contact) []*contact {
+	left := make([]*contact, 0, len(list))
+	for _, c := range list {
+		if c = c.canonical(); !slices.Contains(left, c) {
+			left = append(left, c)
+		}
+	}
+	return left
 }
 
 // contacts are the workspace's contacts. The Server's mutex guards them.
@@ -56,19 +81,24 @@ func (cs *contacts) put(c Contact, now time.Time) *contact {
 		c.ID = fmt.Sprintf("6762f0dd1bb69f9f%08x", cs.next)
 	}
 	setDefault(&c.Role, roleUser)
-	entry := &contact{Contact: c, createdAt: now}
-	cs.byID[c.ID] = entry
+	entry, ok := cs.byID[c.ID]
+	if !ok || entry.mergedInto != nil {
+		// What the merged one took part in stays with the other contact.
+		entry = new(contact)
+		cs.byID[c.ID] = entry
+	}
+	*entry = contact{Contact: c, createdAt: now}
 	if c.Phone != "" {
 		cs.byPhone[c.Phone] = entry
 	}
 	return entry
 }
 
-// find returns the contact with the id, and under UnknownMessageable makes it
-// if it does not exist yet.
+// find returns the contact with the id, also one that was merged or archived, and
+// under UnknownMessageable makes it if it never existed.
 func (cs *contacts) find(id string, now time.Time) (*contact, bool) {
 	if c, ok := cs.byID[id]; ok {
-		return c, true
+		return c, !c.deleted
 	}
 	if cs.policy != UnknownMessageable || strings.HasPrefix(id, "never-") {
 		return nil, false
@@ -82,10 +112,11 @@ func (cs *contacts) find(id string, now time.Time) (*contact, bool) {
 // to it.
 func (cs *contacts) messageable(r recipient, now time.Time) (*contact, bool) {
 	if r.phone != "" {
-		return cs.withPhone(r, now), true
+		c := cs.withPhone(r, now)
+		return c, !c.archived
 	}
 	c, ok := cs.find(r.id, now)
-	if !ok || now.Before(c.MessageableAt) {
+	if !ok || c.mergedInto != nil || c.archived || now.Before(c.MessageableAt) {
 		return nil, false
 	}
 	if c.anyRole {
@@ -97,8 +128,8 @@ func (cs *contacts) messageable(r recipient, now time.Time) (*contact, bool) {
 // withPhone returns the contact with a WhatsApp number. Numbers need not be
 // known beforehand.
 func (cs *contacts) withPhone(r recipient, now time.Time) *contact {
-	if c, ok := cs.byPhone[r.phone]; ok {
-		return c
+	if c, ok := cs.byPhone[r.phone]; ok && !c.canonical().deleted {
+		return c.canonical()
 	}
 	return cs.put(Contact{Name: r.name, Phone: r.phone}, now)
 }

@@ -19,13 +19,17 @@ func newControl(s *Server) http.Handler {
 	c := control{s}
 	mux := http.NewServeMux()
 	for pattern, handle := range map[string]func(*http.Request) (int, any, error){
-		"GET /_fake/log":       c.log,
-		"POST /_fake/contacts": c.contacts,
-		"POST /_fake/replies":  c.replies,
-		"POST /_fake/faults":   c.faults,
-		"DELETE /_fake/faults": c.clearFaults,
-		"POST /_fake/token":    c.token,
-		"POST /_fake/webhook":  c.webhook,
+		"GET /_fake/log":                      c.log,
+		"POST /_fake/contacts":                c.contacts,
+		"POST /_fake/contacts/{id}/merge":     c.mergeContact,
+		"POST /_fake/contacts/{id}/archive":   c.archiveContact,
+		"POST /_fake/contacts/{id}/unarchive": c.unarchiveContact,
+		"DELETE /_fake/contacts/{id}":         c.deleteContact,
+		"POST /_fake/replies":                 c.replies,
+		"POST /_fake/faults":                  c.faults,
+		"DELETE /_fake/faults":                c.clearFaults,
+		"POST /_fake/token":                   c.token,
+		"POST /_fake/webhook":                 c.webhook,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
@@ -109,33 +113,6 @@ func orEmpty[T any](list []T) []T {
 		return []T{}
 	}
 	return list
-}
-
-type contactRequest struct {
-	ID                     string   `json:"id"`
-	Role                   string   `json:"role"`
-	Name                   string   `json:"name"`
-	Email                  string   `json:"email"`
-	Phone                  string   `json:"phone"`
-	ExternalID             string   `json:"external_id"`
-	MessageableIn          duration `json:"messageable_in"`
-	UnsubscribedFromEmails bool     `json:"unsubscribed_from_emails"`
-}
-
-func (c control) contacts(r *http.Request) (int, any, error) {
-	req, err := decodeControl[contactRequest](r)
-	if err != nil {
-		return 0, nil, err
-	}
-	if req.Role != "" && req.Role != roleUser && req.Role != roleLead {
-		return 0, nil, fmt.Errorf("role must be %q or %q, not %q", roleUser, roleLead, req.Role)
-	}
-	id := c.s.AddContact(Contact{
-		ID: req.ID, Role: req.Role, Name: req.Name, Email: req.Email, Phone: req.Phone, ExternalID: req.ExternalID,
-		MessageableAt:          c.s.cfg.Now().Add(time.Duration(req.MessageableIn)),
-		UnsubscribedFromEmails: req.UnsubscribedFromEmails,
-	})
-	return http.StatusCreated, map[string]string{"id": id}, nil
 }
 
 func (c control) replies(r *http.Request) (int, any, error) {

@@ -69,7 +69,7 @@ func newConversations() conversations {
 func (cs *conversations) add(c *conversation) {
 	cs.byID[c.id] = c
 	cs.byMessage[c.message.ID] = c
-	for _, to := range c.message.audience {
+	for _, to := range c.message.contacts() {
 		cs.byContact[to.ID] = append(cs.byContact[to.ID], c)
 	}
 	cs.all = append(cs.all, c)

@@ -151,7 +151,7 @@ const deliveredAs = "admin_initiated"
 
 func (c *conversation) contactsDoc() contactsDoc {
 	d := contactsDoc{Type: "contact.list", Contacts: []contactRefDoc{}}
-	for _, to := range c.message.audience {
+	for _, to := range c.message.contacts() {
 		d.Contacts = append(d.Contacts, contactRefDoc{Type: "contact", ID: to.ID, ExternalID: orNull(to.ExternalID)})
 	}
 	return d
@@ -160,11 +160,11 @@ func (c *conversation) contactsDoc() contactsDoc {
 func newPartsDoc(parts []part, total int, text func(string) string) *partsDoc {
 	d := &partsDoc{Type: "conversation_part.list", Parts: []partDoc{}, TotalCount: total}
 	for _, p := range parts[max(0, len(parts)-maxParts):] {
-		at := p.at.Unix()
+		at, author := p.at.Unix(), p.author.canonical()
 		d.Parts = append(d.Parts, partDoc{
 			Type: "conversation_part", ID: p.id, PartType: "comment", Body: text(p.text),
 			CreatedAt: at, UpdatedAt: at, NotifiedAt: at, State: "open",
-			Author:      authorDoc{Type: p.author.Role, ID: p.author.ID, Name: p.author.Name, Email: p.author.Email},
+			Author:      authorDoc{Type: author.Role, ID: author.ID, Name: author.Name, Email: author.Email},
 			Attachments: []struct{}{}, Tags: []struct{}{},
 		})
 	}

@@ -37,6 +37,12 @@
 //     a value of another type than the field's.
 //   - Search orders by created_at, the newest first.
 //   - Notifications about a conversation have the new part only.
+//   - A contact that was merged away is out of all conversations, old ones included:
+//     the other one has taken its place, also as the author of what it wrote.
+//     Contacts of any role can be merged.
+//   - An archived contact gets no messages (404 "User Not Found"), but can answer,
+//     and GET /contacts/{id} finds it. One that was deleted stays in its
+//     conversations.
 //   - Ids of two workspaces are the same, as they may be with Intercom.
 //
 // # Faults
@@ -67,7 +73,11 @@
 //	                        until the timeout (10 s by default) is over.
 //	POST   /_fake/contacts  {"id", "role", "name", "email", "phone",
 //	                         "external_id", "messageable_in",
-//	                         "unsubscribed_from_emails"}; 201 {"id": …}
+//	                         "unsubscribed_from_emails", "announce"}; 201
+//	                        {"id": …}. announce sends the notification of it.
+//	POST   /_fake/contacts/{id}/merge      {"into"}; 204
+//	POST   /_fake/contacts/{id}/archive    and unarchive; 204
+//	DELETE /_fake/contacts/{id}            204
 //	POST   /_fake/replies   {"message_id", "text", "contact_id"}; 201 with the
 //	                        reply. contact_id is the first recipient by default.
 //	POST   /_fake/faults    {"name", "method", "path", "contact", "nth", "every",

@@ -16,6 +16,9 @@ type message struct {
 	conversation *conversation
 }
 
+// contacts are the contacts of To and CC, or whom they were merged into.
+func (m *message) contacts() []*contact { return canonicals(m.audience) }
+
 type messageDoc struct {
 	Type           string   `json:"type"`
 	ID             string   `json:"id"`

@@ -1,17 +1,23 @@
 package intercomtest
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha1" //nolint:gosec // Intercom signs with SHA-1.
 	"encoding/hex"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 )
 
 const (
-	topicReplied = "conversation.user.replied"
-	topicPing    = "ping"
+	topicReplied    = "conversation.user.replied"
+	topicPing       = "ping"
+	topicMerged     = "contact.merged"
+	topicArchived   = "contact.archived"
+	topicUnarchived = "contact.unarchive"
+	topicDeleted    = "contact.deleted"
 )
 
 // notification is what a webhook delivers, perhaps more than once.
@@ -52,7 +58,11 @@ type (
 	}
 )
 
+// newNotification returns nil where nobody receives notifications.
 func (s *Server) newNotification(topic string, item any, now time.Time) *notification {
+	if !s.webhooks.wanted() {
+		return nil
+	}
 	return &notification{
 		id: "notif_" + uuid.NewString(), topic: topic, appID: s.cfg.AppID, createdAt: now, item: item,
 	}
@@ -75,7 +85,16 @@ func sign(secret string, body []byte) string {
 	return "sha1=" + hex.EncodeToString(mac.Sum(nil))
 }
 
-// lost is the delivery of a notification that could not even be queued.
-func (n *notification) lost(err error, now time.Time) Delivery {
-	return Delivery{NotificationID: n.id, Topic: n.topic, At: now, Err: "not queued: " + err.Error()}
+// announce queues a notification for delivery, if there is one. It waits while
+// the queue is full.
+func (s *Server) announce(ctx context.Context, n *notification) error {
+	if n == nil {
+		return nil
+	}
+	err := s.webhooks.enqueue(ctx, n)
+	if err == nil {
+		return nil
+	}
+	s.recordDelivery(Delivery{NotificationID: n.id, Topic: n.topic, At: n.createdAt, Err: "not queued: " + err.Error()})
+	return fmt.Errorf("intercomtest: notification %s: %w", n.topic, err)
 }

@@ -71,6 +71,13 @@ func TestEveryErrorIsAsDescribed(t *testing.T) {
 		"no conversation":     {"GET", "/conversations/1", ``, nil, 404},
 		"no such field":       {"POST", "/conversations/search", `{"query":{"field":"x","operator":"=","value":"1"}}`, nil, 400},
 		"no such contact":     {"GET", "/contacts/x", ``, nil, 404},
+		"deleted contact": {"GET", "/contacts/jo", ``, func(f *fake, _ http.Header) {
+			require.NoError(f.tb, f.DeleteContact(f.tb.Context(), "jo"))
+		}, 404},
+		"merged contact": {"GET", "/contacts/jo", ``, func(f *fake, h http.Header) {
+			h.Set("Intercom-Version", "2.16")
+			require.NoError(f.tb, f.MergeContact(f.tb.Context(), "jo", f.AddContact(intercomtest.Contact{})))
+		}, 410},
 		"plan": {"POST", "/messages", inapp, func(f *fake, _ http.Header) {
 			f.InjectFault(intercomtest.Fault{Status: http.StatusForbidden})
 		}, 403},

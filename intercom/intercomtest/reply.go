@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// ErrNotFound is what Reply, ReplyAs and Redeliver return for an id that the
+// ErrNotFound is what the methods return that are called with an id that the
 // workspace does not have.
 var ErrNotFound = errors.New("intercomtest: not found")
 
@@ -32,18 +32,15 @@ func (s *Server) Reply(ctx context.Context, messageID, text string) (ReplyInfo, 
 	return s.ReplyAs(ctx, messageID, "", text)
 }
 
-// ReplyAs is Reply by one of the contacts in To and CC.
+// ReplyAs is Reply by one of the contacts in To and CC, or whom they were merged
+// into. It returns ErrNotFound for any other, and for one that was deleted.
 func (s *Server) ReplyAs(ctx context.Context, messageID, contactID, text string) (ReplyInfo, error) {
 	now := s.cfg.Now()
 	info, n, err := s.reply(messageID, contactID, text, now)
-	if err != nil || n == nil {
+	if err != nil {
 		return info, err
 	}
-	if err := s.webhooks.enqueue(ctx, n); err != nil {
-		s.recordDelivery(n.lost(err, now))
-		return info, fmt.Errorf("intercomtest: notification of reply to message %s: %w", messageID, err)
-	}
-	return info, nil
+	return info, s.announce(ctx, n)
 }
 
 func (s *Server) reply(messageID, contactID, text string, now time.Time) (ReplyInfo, *notification, error) {
@@ -66,9 +63,8 @@ func (s *Server) reply(messageID, contactID, text string, now time.Time) (ReplyI
 	info := ReplyInfo{
 		MessageID: m.ID, ConversationID: m.conversation.id, PartID: p.id, ContactID: author.ID, At: now,
 	}
-	var n *notification
-	if s.webhooks.wanted() {
-		n = s.newNotification(topic, m.conversation.notified(p, s.cfg.notificationStyle()), now)
+	n := s.newNotification(topic, m.conversation.notified(p, s.cfg.notificationStyle()), now)
+	if n != nil {
 		info.NotificationID = n.id
 	}
 	s.log.Replies = append(s.log.Replies, info)
@@ -79,8 +75,8 @@ func (s *Server) reply(messageID, contactID, text string, now time.Time) (ReplyI
 // recipient returns the contact with the id among those who can answer. An
 // empty id is the first of them.
 func (m *message) recipient(id string) (*contact, bool) {
-	for _, c := range m.audience {
-		if id == "" || c.ID == id {
+	for _, c := range m.contacts() {
+		if !c.deleted && (id == "" || c.ID == id) {
 			return c, true
 		}
 	}

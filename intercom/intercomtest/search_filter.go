@@ -65,8 +65,9 @@ var searchFields = map[string]searchField{
 }
 
 func contactIDs(v view) []string {
-	ids := make([]string, 0, len(v.c.message.audience))
-	for _, c := range v.c.message.audience {
+	found := v.c.message.contacts()
+	ids := make([]string, 0, len(found))
+	for _, c := range found {
 		ids = append(ids, c.ID)
 	}
 	return ids

@@ -13,7 +13,7 @@ var (
 	anyTag   = regexp.MustCompile(`</?[a-zA-Z][^<>]*>`)
 	blockTag = regexp.MustCompile(`(?i)^\s*<(p|div|h[1-6]|ul|ol|table|pre|blockquote|figure)[\s>]`)
 	lineEnd  = regexp.MustCompile(`(?i)<br\s*/?>|</(p|div|h[1-6]|li|tr|pre|blockquote)>`)
-	url      = regexp.MustCompile(`https?://[^\s<>"]*[^\s<>".,;:!?)]`)
+	address  = regexp.MustCompile(`https?://[^\s<>"]*[^\s<>".,;:!?)]`)
 )
 
 // html is how a conversation shows a message's body: text becomes paragraphs
@@ -51,10 +51,10 @@ func plain(body string) string {
 func link(text string) string {
 	var out strings.Builder
 	end := 0
-	for _, at := range url.FindAllStringIndex(text, -1) {
-		address := htmlpkg.EscapeString(text[at[0]:at[1]])
+	for _, at := range address.FindAllStringIndex(text, -1) {
+		href := htmlpkg.EscapeString(text[at[0]:at[1]])
 		out.WriteString(htmlpkg.EscapeString(text[end:at[0]]))
-		out.WriteString(`<a href="` + address + `" rel="nofollow noopener noreferrer" target="_blank">` + address + `</a>`)
+		out.WriteString(`<a href="` + href + `" rel="nofollow noopener noreferrer" target="_blank">` + href + `</a>`)
 		end = at[1]
 	}
 	return out.String() + htmlpkg.EscapeString(text[end:])

@@ -18,6 +18,7 @@ var (
 	// numberedAssignees is the first version in which assignees are 0 instead of
 	// null, and priorities have other names: no later than this one.
 	numberedAssignees = version{2, 16}
+	goneWhenMerged    = version{2, 16}
 	createdAtParam    = version{2, 11}
 	newest            = version{2, 17}
 	// Intercom calls its coming version Unstable; nothing is newer.
