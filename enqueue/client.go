@@ -17,8 +17,9 @@ import (
 type Config struct {
 	// Workspace is ledger.DefaultWorkspace if empty. It must be the workers'.
 	Workspace string
-	// RecordTTL is how long the record of a cancelled message is kept,
-	// ledger.DefaultTTL if zero. It should be the workers'.
+	// RecordTTL is how long the record of a cancelled message is kept, and an
+	// order after the last message was added to it, ledger.DefaultTTL if zero.
+	// It should be the workers'.
 	RecordTTL time.Duration
 	// Now is the clock against which At and ExpiresAt are held, time.Now if
 	// nil.
@@ -48,6 +49,9 @@ func New(rdb redis.UniversalClient, cfg Config) (*Client, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.RecordTTL == 0 {
+		cfg.RecordTTL = ledger.DefaultTTL
+	}
 	l, err := ledger.New(rdb, cfg.Workspace, cfg.RecordTTL)
 	if err != nil {
 		return nil, fmt.Errorf("enqueue: %w", err)
@@ -56,7 +60,7 @@ func New(rdb redis.UniversalClient, cfg Config) (*Client, error) {
 		rdb: rdb, ledger: l, workspace: cfg.Workspace, now: cfg.Now,
 		inspector: asynq.NewInspectorFromRedisClient(rdb),
 		asynq:     asynq.NewClientFromRedisClient(rdb),
-		composer:  newComposer(rdb, cfg.Workspace),
+		composer:  newComposer(rdb, cfg.Workspace, cfg.RecordTTL),
 	}
 	c.gatherers = newGatherers(c.run)
 	return c, nil

@@ -52,39 +52,62 @@ end
 %s
 `
 
-// ours is how many KEYS and ARGV the guard has besides asynq's.
+// ourKeys and ourArgs are how many KEYS and ARGV the guard has besides asynq's.
 const ourKeys, ourArgs = 4, 2
 
 // job is one request on its way into Redis.
 type job struct {
 	key           string
 	token, digest string
-	script        *redis.Script // asynq's script behind the guard
-	bare          *redis.Script // asynq's script
-	keys          []string      // asynq's KEYS, then the guard's
-	args          []any         // asynq's ARGV, then the guard's
-	bytes         int           // of the payload
+	scripts       *scripts
+	ordered       bool     // it has a place in an order
+	keys          []string // asynq's KEYS, then the order's if there is one, then the guard's
+	args          []any    // asynq's ARGV, then the same
+	bytes         int      // of the payload
 	result        *Result
-	lost          error // why there is no answer of Redis
+	lost          error // why those behind are not tried
 }
 
-func (j *job) bareKeys() []string { return j.keys[:len(j.keys)-ourKeys] }
-func (j *job) bareArgs() []any    { return j.args[:len(j.args)-ourArgs] }
-func (j *job) record() string     { return j.keys[len(j.keys)-ourKeys] }
-func (j *job) tasks() []string    { return j.keys[len(j.keys)-ourKeys+1:] }
+// scripts are what one script of asynq's becomes.
+type scripts struct {
+	guarded *redis.Script // behind the guard
+	ordered *redis.Script // the same, which also gives the message its place
+	bare    *redis.Script // as it is
+}
+
+// guarded is the job's script on all but clusters.
+func (j *job) guarded() call {
+	if j.ordered {
+		return call{script: j.scripts.ordered, keys: j.keys, args: j.args, ordered: true}
+	}
+	return call{script: j.scripts.guarded, keys: j.keys, args: j.args}
+}
+
+// bare is asynq's own call.
+func (j *job) bare() call {
+	keys, args := len(j.keys)-ourKeys, len(j.args)-ourArgs
+	if j.ordered {
+		keys, args = keys-orderKeys, args-orderArgs
+	}
+	return call{script: j.scripts.bare, keys: j.keys[:keys], args: j.args[:args]}
+}
+
+func (j *job) record() string  { return j.keys[len(j.keys)-ourKeys] }
+func (j *job) tasks() []string { return j.keys[len(j.keys)-ourKeys+1:] }
 
 type composer struct {
 	workspace string
+	recordTTL time.Duration
 	asynq     *asynq.Client
 	recorder  *recorder
 	queues    []queue  // of the workspace
-	scripts   sync.Map // asynq's source -> [2]*redis.Script{guarded, bare}
+	scripts   sync.Map // asynq's source -> *scripts
 }
 
-func newComposer(rdb redis.UniversalClient, workspace string) *composer {
+func newComposer(rdb redis.UniversalClient, workspace string, recordTTL time.Duration) *composer {
 	r := &recorder{UniversalClient: rdb}
 	c := &composer{
-		workspace: workspace, recorder: r, asynq: asynq.NewClientFromRedisClient(r),
+		workspace: workspace, recordTTL: recordTTL, recorder: r, asynq: asynq.NewClientFromRedisClient(r),
 	}
 	for _, p := range task.Priorities() {
 		c.queues = append(c.queues, newQueue(p, task.Queue(workspace, p)))
@@ -122,17 +145,37 @@ func (c *composer) compose(ctx context.Context, key string, e *task.Envelope, pa
 	if _, err := c.asynq.EnqueueContext(&call, asynq.NewTask(task.TypeMessage, payload), opts...); err != nil {
 		return nil, fmt.Errorf("enqueue %q: %w", key, err)
 	}
-	scripts := c.wrap(call.source)
-	j := &job{
-		key: key, token: e.Token, digest: e.Digest, script: scripts[0], bare: scripts[1], bytes: len(payload),
-		keys: make([]string, 0, len(call.keys)+ourKeys), args: make([]any, 0, len(call.args)+ourArgs),
+	return c.job(key, e, &call, len(payload)), nil
+}
+
+// job puts our KEYS and ARGV behind asynq's.
+func (c *composer) job(key string, e *task.Envelope, call *recording, bytes int) *job {
+	keys, args := len(call.keys)+ourKeys, len(call.args)+ourArgs
+	ordered := e.OrderKey != ""
+	if ordered {
+		keys, args = keys+orderKeys, args+orderArgs
 	}
-	j.keys = append(append(j.keys, call.keys...), ledger.RecordKey(c.workspace, key))
+	j := &job{
+		key: key, token: e.Token, digest: e.Digest, scripts: c.wrap(call.source), ordered: ordered, bytes: bytes,
+		keys: append(make([]string, 0, keys), call.keys...), args: append(make([]any, 0, args), call.args...),
+	}
+	if ordered {
+		j.keys, j.args = append(j.keys, c.order(e.OrderKey)), append(j.args, key, c.orderTTL(e))
+	}
+	j.keys = append(j.keys, ledger.RecordKey(c.workspace, key))
 	for _, q := range c.queues {
 		j.keys = append(j.keys, taskKey(q.name, key))
 	}
-	j.args = append(append(j.args, call.args...), e.Token, e.Digest)
-	return j, nil
+	j.args = append(j.args, e.Token, e.Digest)
+	return j
+}
+
+func (c *composer) order(orderKey string) string { return ledger.OrderKey(c.workspace, orderKey) }
+
+// orderTTL is how long an order is kept for a message, in ms: as long as there
+// may be its task, and then its record.
+func (c *composer) orderTTL(e *task.Envelope) int64 {
+	return c.recordTTL.Milliseconds() + max(0, e.At-e.QueuedAt)
 }
 
 // queueOptions are the options of every message's task, but for its id.
@@ -140,14 +183,18 @@ func queueOptions(queue string) []asynq.Option {
 	return []asynq.Option{asynq.Queue(queue), asynq.MaxRetry(task.MaxRetry), asynq.Timeout(task.Timeout)}
 }
 
-func (c *composer) wrap(source string) [2]*redis.Script {
+func (c *composer) wrap(source string) *scripts {
 	if s, ok := c.scripts.Load(source); ok {
-		return s.([2]*redis.Script)
+		return s.(*scripts)
 	}
 	f := ledger.RecordFields()
-	guarded := redis.NewScript(fmt.Sprintf(guard, f[0], f[1], f[2], source))
-	s, _ := c.scripts.LoadOrStore(source, [2]*redis.Script{guarded, redis.NewScript(source)})
-	return s.([2]*redis.Script)
+	behindGuard := func(source string) *redis.Script {
+		return redis.NewScript(fmt.Sprintf(guard, f[0], f[1], f[2], source))
+	}
+	s, _ := c.scripts.LoadOrStore(source, &scripts{
+		guarded: behindGuard(source), ordered: behindGuard(placeGuarded + source), bare: redis.NewScript(source),
+	})
+	return s.(*scripts)
 }
 
 // taskKey is asynq's name for the key of a task (v0.26: base.TaskKey).

@@ -95,7 +95,8 @@ func TestEnqueuedMessageIsQueuedWithEverything(t *testing.T) {
 		at := time.Now().Add(time.Hour).UTC().Truncate(time.Millisecond)
 		r := b.enqueue(message("hi"), enqueue.Key("k"), enqueue.At(at), enqueue.WithPriority(enqueue.High),
 			enqueue.Metadata(map[string]string{"order": "1042"}), enqueue.ContactWait(time.Minute),
-			enqueue.IfUncertain(enqueue.Hold), enqueue.ExpiresAt(at.Add(time.Hour)))
+			enqueue.IfUncertain(enqueue.Hold), enqueue.ExpiresAt(at.Add(time.Hour)),
+			enqueue.OrderKey(`the "first"`), enqueue.IfHeld(enqueue.Pass))
 		require.Equal(b.t, enqueue.Result{Key: "k", Status: enqueue.Enqueued}, r)
 		require.Equal(b.t, 1, b.queued("high"))
 
@@ -106,6 +107,7 @@ func TestEnqueuedMessageIsQueuedWithEverything(t *testing.T) {
 		require.Equal(b.t, &ledger.Record{
 			Key: "k", Workspace: "main", State: ledger.Queued, ContactIDs: []string{"c1"},
 			NextAttemptAt: at, Metadata: map[string]string{"order": "1042"}, Priority: "high",
+			OrderKey: `the "first"`, PassHeld: true,
 		}, got)
 		_, err = b.Get(b.t.Context(), "other")
 		require.ErrorIs(b.t, err, enqueue.ErrNotFound)

@@ -139,5 +139,5 @@ func ExampleParseLine() {
 	fmt.Println(err)
 	// Output:
 	// order-1042 high <nil>
-	// prio is not a field of a line; fields are key, message, at, expires_at, priority, metadata, contact_wait, if_uncertain
+	// prio is not a field of a line; fields are key, message, at, expires_at, priority, metadata, contact_wait, if_uncertain, order_key, if_held
 }

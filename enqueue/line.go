@@ -25,16 +25,16 @@ var lineFields = map[string]func(*Request, json.RawMessage) error{
 	"if_uncertain": func(r *Request, v json.RawMessage) error {
 		return readString("if_uncertain", v, (*string)(&r.IfUncertain))
 	},
-	"order_key": func(*Request, json.RawMessage) error {
-		return invalid("order_key", "is not supported yet: messages are not sent in a promised order; leave it out")
-	},
+	"order_key": func(r *Request, v json.RawMessage) error { return readString("order_key", v, &r.OrderKey) },
+	"if_held":   func(r *Request, v json.RawMessage) error { return readString("if_held", v, (*string)(&r.IfHeld)) },
 }
 
 // ParseLine reads a request from its JSON form, a line of the input of
 // `intercom-dispatch enqueue`:
 //
 //	{"key":"order-1042","message":{…},"at":"2026-11-22T15:00:00Z","expires_at":…,
-//	 "priority":"high","metadata":{"order":"1042"},"contact_wait":"10m","if_uncertain":"hold"}
+//	 "priority":"high","metadata":{"order":"1042"},"contact_wait":"10m","if_uncertain":"hold",
+//	 "order_key":"contact-7","if_held":"pass"}
 //
 // It refuses unknown fields. The error is an *intercom.ValidationError if a
 // field is at fault. The values are not checked further: Enqueue does.
@@ -65,7 +65,7 @@ func readField(r *Request, f lineField, before lineObject) error {
 	read, known := lineFields[f.name]
 	switch {
 	case !known:
-		return invalidf(cut(f.name), "is not a field of a line; fields are key, message, at, expires_at, priority, metadata, contact_wait, if_uncertain")
+		return invalidf(cut(f.name), "is not a field of a line; fields are key, message, at, expires_at, priority, metadata, contact_wait, if_uncertain, order_key, if_held")
 	case before.has(f.name):
 		return invalidf(f.name, "is there twice: keep one")
 	case isNull(f.value):

@@ -121,6 +121,8 @@ func (q *queuedTask) record(workspace string) *ledger.Record {
 		QueuedAt:   time.UnixMilli(q.envelope.QueuedAt).UTC(),
 		Metadata:   q.envelope.Metadata,
 		Priority:   q.envelope.Priority,
+		OrderKey:   q.envelope.OrderKey,
+		PassHeld:   q.envelope.IfHeld == task.IfHeldPass,
 	}
 	if q.envelope.At > 0 {
 		r.NextAttemptAt = time.UnixMilli(q.envelope.At).UTC()

@@ -17,6 +17,7 @@ func (r *Request) envelope(now time.Time, message []byte) *task.Envelope {
 	e := &task.Envelope{
 		Token: rand.Text()[:13], Digest: task.Digest(message), Priority: string(r.Priority),
 		QueuedAt: now.UnixMilli(), IfUncertain: string(r.IfUncertain), Metadata: r.Metadata,
+		OrderKey: r.OrderKey, IfHeld: string(r.IfHeld),
 	}
 	if r.At.After(now) {
 		e.At = r.At.UnixMilli()
@@ -57,6 +58,16 @@ func encodePayload(e *task.Envelope, message []byte) ([]byte, error) {
 			return nil, err
 		}
 		b = append(append(b, `,"metadata":`...), metadata...)
+	}
+	if e.OrderKey != "" {
+		key, err := json.Marshal(e.OrderKey)
+		if err != nil {
+			return nil, err
+		}
+		b = append(append(b, `,"order_key":`...), key...)
+	}
+	if e.IfHeld != "" {
+		b = append(append(append(b, `,"if_held":"`...), e.IfHeld...), '"')
 	}
 	b = append(append(b, `,"message":`...), message...)
 	return append(b, '}'), nil

@@ -22,12 +22,13 @@ func TestPayloadIsTheEnvelopeAsJSON(t *testing.T) {
 		MessageType: intercom.InApp, Body: "<b>null}</b> \u2028 é", From: intercom.FromAdmin(1), To: intercom.ToUser("c1"),
 	}
 	// A new field must be written by hand, and be set below.
-	require.Equal(t, 10, reflect.TypeFor[task.Envelope]().NumField())
+	require.Equal(t, 12, reflect.TypeFor[task.Envelope]().NumField())
 	for _, r := range []Request{
 		{Key: "k", Message: m, Priority: Normal},
 		{
 			Key: "k", Message: m, Priority: High, At: now.Add(time.Hour), ExpiresAt: now.Add(2 * time.Hour),
 			Metadata: map[string]string{"message": "null}"}, ContactWait: &wait, IfUncertain: Hold,
+			OrderKey: "the \"first\" <contact> \u2028 é", IfHeld: Pass,
 		},
 	} {
 		message, err := r.encode(now)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -72,11 +73,11 @@ func skip(jobs []*job, err error) {
 
 // runGuarded looks and enqueues in one step for each job.
 func (c *Client) runGuarded(ctx context.Context, jobs []*job) {
-	scripts := make([]call, len(jobs))
+	calls := make([]call, len(jobs))
 	for i, j := range jobs {
-		scripts[i] = call{script: j.script, keys: j.keys, args: j.args}
+		calls[i] = j.guarded()
 	}
-	for i, cmd := range c.pipeline(ctx, scripts) {
+	for i, cmd := range c.pipeline(ctx, calls) {
 		jobs[i].read(cmd)
 	}
 }
@@ -101,18 +102,21 @@ func (j *job) read(cmd *redis.Cmd) {
 	j.settle(string(Enqueued), "")
 }
 
-// runOnCluster looks first and then enqueues, because a script on a cluster
-// may only touch one slot, and each of asynq's queues has its own. Between
-// the two steps another producer may enqueue the same key at another priority;
-// then both are told that they did, and the ledger lets one of them be sent.
+// runOnCluster looks first, then gives the messages of an order their places,
+// and then enqueues, because a script on a cluster may only touch one slot, and
+// each of asynq's queues has its own. Between the first and the last step another
+// producer may enqueue the same key at another priority; then both are told that
+// they did, and the ledger lets one of them be sent.
 func (c *Client) runOnCluster(ctx context.Context, jobs []*job) {
 	free := c.look(ctx, jobs)
-	scripts := make([]call, len(free))
+	keepBehind(jobs)
+	free = c.place(ctx, untouched(free))
+	calls := make([]call, len(free))
 	for i, j := range free {
-		scripts[i] = call{script: j.bare, keys: j.bareKeys(), args: j.bareArgs()}
+		calls[i] = j.bare()
 	}
 	var taken []*job
-	for i, cmd := range c.pipeline(ctx, scripts) {
+	for i, cmd := range c.pipeline(ctx, calls) {
 		n, err := cmd.Int()
 		switch {
 		case err != nil:
@@ -126,6 +130,12 @@ func (c *Client) runOnCluster(ctx context.Context, jobs []*job) {
 	for _, j := range c.look(ctx, taken) {
 		j.fail(errors.New("the task was there and is gone; try again"))
 	}
+	c.withdraw(ctx, taken)
+}
+
+// untouched returns the jobs that have not failed.
+func untouched(jobs []*job) []*job {
+	return slices.DeleteFunc(jobs, func(j *job) bool { return j.result.Err != nil })
 }
 
 // look settles the jobs whose key is known and returns the others.
@@ -206,9 +216,10 @@ func (j *job) settle(verdict string, state ledger.State) {
 func (j *job) fail(err error) { j.result.Err = fmt.Errorf("enqueue %q: %w", j.key, err) }
 
 // unanswered fails a job with the error of its command, which may be Redis'
-// answer all the same.
+// answer all the same. Those behind are tried then, but not behind one that is
+// ordered, which they might overtake.
 func (j *job) unanswered(err error) {
-	if _, reply := errors.AsType[redis.Error](err); !reply {
+	if _, reply := errors.AsType[redis.Error](err); !reply || j.ordered {
 		j.lost = err
 	}
 	j.fail(err)
@@ -218,10 +229,13 @@ type call struct {
 	script *redis.Script
 	keys   []string
 	args   []any
+	// ordered says that its place among the others counts.
+	ordered bool
 }
 
 // pipeline runs scripts in one round trip, and those that Redis does not know
-// yet in a second.
+// yet in a second. Where the order of any counts, the first of each script brings
+// it with it: otherwise one that Redis knows would overtake another.
 func (c *Client) pipeline(ctx context.Context, calls []call) []*redis.Cmd {
 	cmds := make([]*redis.Cmd, len(calls))
 	if len(calls) == 0 {
@@ -229,8 +243,15 @@ func (c *Client) pipeline(ctx context.Context, calls []call) []*redis.Cmd {
 	}
 	var unknown []int
 	_, _ = c.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		bring := len(calls) > 1 && slices.ContainsFunc(calls, func(s call) bool { return s.ordered })
+		var brought []*redis.Script
 		for i, s := range calls {
-			cmds[i] = s.script.EvalSha(ctx, p, s.keys, s.args...)
+			if bring && !slices.Contains(brought, s.script) {
+				cmds[i] = s.script.Eval(ctx, p, s.keys, s.args...)
+				brought = append(brought, s.script)
+			} else {
+				cmds[i] = s.script.EvalSha(ctx, p, s.keys, s.args...)
+			}
 		}
 		return nil
 	})

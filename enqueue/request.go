@@ -35,9 +35,21 @@ const (
 	Hold = ledger.Hold
 )
 
+// OrderPolicy says what the messages behind one in its order do while it is
+// held: that is, until a person has decided about it.
+type OrderPolicy string
+
+// The policies of an order.
+const (
+	// Block has them wait. It is the default.
+	Block OrderPolicy = task.IfHeldBlock
+	// Pass lets them go.
+	Pass OrderPolicy = task.IfHeldPass
+)
+
 // The limits of a request.
 const (
-	// MaxKeyBytes is the longest key.
+	// MaxKeyBytes is the longest key, and the longest order key.
 	MaxKeyBytes = 255
 	// MaxMetadataPairs, MaxMetadataNameBytes and MaxMetadataValueBytes keep
 	// metadata small: it is stored for as long as the message's record.
@@ -70,6 +82,12 @@ type Request struct {
 	ContactWait *time.Duration
 	// IfUncertain is the worker's default if it is empty.
 	IfUncertain Policy
+	// OrderKey names the messages that are sent one after the other, in the
+	// order in which they were enqueued; empty means no order. A contact's id
+	// will do. It is at most MaxKeyBytes.
+	OrderKey string
+	// IfHeld is Block if it is empty. It is only for messages with an OrderKey.
+	IfHeld OrderPolicy
 
 	// in counts from when the client takes the request, whose clock decides.
 	in time.Duration
@@ -104,11 +122,18 @@ func ContactWait(d time.Duration) Option { return func(r *Request) { r.ContactWa
 // created the message.
 func IfUncertain(p Policy) Option { return func(r *Request) { r.IfUncertain = p } }
 
+// OrderKey has the message sent after those that were enqueued under the same
+// order key before.
+func OrderKey(key string) Option { return func(r *Request) { r.OrderKey = key } }
+
+// IfHeld sets what the messages behind it in its order do while it is held.
+func IfHeld(p OrderPolicy) Option { return func(r *Request) { r.IfHeld = p } }
+
 // encode returns the message as JSON, or an *intercom.ValidationError for what
 // must not be enqueued.
 func (r *Request) encode(now time.Time) ([]byte, error) {
 	checks := []func(time.Time) *intercom.ValidationError{
-		r.checkKey, r.checkTimes, r.checkChoices, r.checkMetadata,
+		r.checkKeys, r.checkTimes, r.checkChoices, r.checkMetadata,
 	}
 	for _, check := range checks {
 		if err := check(now); err != nil {
@@ -125,18 +150,25 @@ func (r *Request) encode(now time.Time) ([]byte, error) {
 	return message, nil
 }
 
-func (r *Request) checkKey(time.Time) *intercom.ValidationError {
+func (r *Request) checkKeys(time.Time) *intercom.ValidationError {
+	if err := checkKey("key", r.Key); err != nil {
+		return err
+	}
+	return checkKey("order_key", r.OrderKey)
+}
+
+func checkKey(field, key string) *intercom.ValidationError {
 	switch {
-	case r.Key == "":
+	case key == "":
 		return nil
-	case len(r.Key) > MaxKeyBytes:
-		return invalidf("key", "has %d bytes; the limit is %d", len(r.Key), MaxKeyBytes)
-	case !utf8.ValidString(r.Key):
-		return invalid("key", "is not valid UTF-8")
-	case strings.TrimSpace(r.Key) != r.Key:
-		return invalid("key", "begins or ends with white space")
-	case strings.ContainsFunc(r.Key, unicode.IsControl):
-		return invalid("key", "has control characters")
+	case len(key) > MaxKeyBytes:
+		return invalidf(field, "has %d bytes; the limit is %d", len(key), MaxKeyBytes)
+	case !utf8.ValidString(key):
+		return invalid(field, "is not valid UTF-8")
+	case strings.TrimSpace(key) != key:
+		return invalid(field, "begins or ends with white space")
+	case strings.ContainsFunc(key, unicode.IsControl):
+		return invalid(field, "has control characters")
 	}
 	return nil
 }
@@ -165,6 +197,16 @@ func (r *Request) checkChoices(time.Time) *intercom.ValidationError {
 	case "", Resend, Hold:
 	default:
 		return invalidf("if_uncertain", "%.40q is unknown; use resend or hold", r.IfUncertain)
+	}
+	switch r.IfHeld {
+	case "":
+		return nil
+	case Block, Pass:
+	default:
+		return invalidf("if_held", "%.40q is unknown; use block or pass", r.IfHeld)
+	}
+	if r.OrderKey == "" {
+		return invalid("if_held", "is only for messages with an order_key: add one, or leave if_held out")
 	}
 	return nil
 }

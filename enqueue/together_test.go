@@ -322,13 +322,15 @@ func TestAPipelineThatIsSentTwiceEnqueuesOnce(t *testing.T) {
 		var conflict *enqueue.ConflictError
 		require.ErrorAs(t, err, &conflict)
 		results, err := b.EnqueueBatch(t.Context(), []enqueue.Request{
-			{Key: "a", Message: message("hi")}, {Key: "b", Message: message("hi"), At: time.Now().Add(time.Hour)},
+			{Key: "b", Message: message("hi"), OrderKey: "o"}, {Key: "c", Message: message("hi")},
+			{Key: "a", Message: message("hi"), OrderKey: "o", At: time.Now().Add(time.Hour)},
 		})
 		require.NoError(t, err)
 		for _, r := range results {
 			require.Equal(t, enqueue.Enqueued, r.Status)
 		}
-		require.Equal(t, 3, b.queued("normal"))
+		require.Equal(t, 4, b.queued("normal"))
+		require.Equal(t, []string{"b", "a"}, b.order("o"))
 	})
 }
 

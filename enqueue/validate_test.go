@@ -34,6 +34,12 @@ func TestWhatCannotBeSentIsRefusedByField(t *testing.T) {
 		{"too far ahead", "at", []enqueue.Option{enqueue.In(400 * 24 * time.Hour)}},
 		{"priority", "priority", []enqueue.Option{enqueue.WithPriority("urgent")}},
 		{"policy", "if_uncertain", []enqueue.Option{enqueue.IfUncertain("maybe")}},
+		{"long order key", "order_key", []enqueue.Option{enqueue.OrderKey(strings.Repeat("k", 256))}},
+		{"order key with a line break", "order_key", []enqueue.Option{enqueue.OrderKey("a\nb")}},
+		{"order key in space", "order_key", []enqueue.Option{enqueue.OrderKey("a ")}},
+		{"order key of no text", "order_key", []enqueue.Option{enqueue.OrderKey("\xff")}},
+		{"policy of an order", "if_held", []enqueue.Option{enqueue.OrderKey("o"), enqueue.IfHeld("wait")}},
+		{"policy without an order", "if_held", []enqueue.Option{enqueue.IfHeld(enqueue.Pass)}},
 		{"contact wait", "contact_wait", []enqueue.Option{enqueue.ContactWait(-1)}},
 		{"much metadata", "metadata", []enqueue.Option{enqueue.Metadata(many)}},
 		{"metadata without a name", "metadata", []enqueue.Option{enqueue.Metadata(map[string]string{"": "x"})}},
@@ -62,7 +68,7 @@ func TestLineIsReadWithAllItsFields(t *testing.T) {
 	r, err := enqueue.ParseLine([]byte(`{"key":"order-1042","message":{"message_type":"inapp","body":"hi",
 		"from":{"type":"admin","id":"1"},"to":{"type":"user","id":"c1"}},"at":"2026-11-22T15:00:00Z",
 		"expires_at":"2026-11-22T16:00:00+01:00","priority":"high","metadata":{"order":"1042"},
-		"contact_wait":"10m","if_uncertain":"hold"}`))
+		"contact_wait":"10m","if_uncertain":"hold","order_key":"the \"first\"","if_held":"pass"}`))
 	require.NoError(t, err)
 	at := time.Date(2026, 11, 22, 15, 0, 0, 0, time.UTC)
 	require.True(t, r.ExpiresAt.Equal(at))
@@ -70,6 +76,7 @@ func TestLineIsReadWithAllItsFields(t *testing.T) {
 	require.Equal(t, enqueue.Request{
 		Key: "order-1042", At: at, Priority: enqueue.High, Metadata: map[string]string{"order": "1042"},
 		ContactWait: new(10 * time.Minute), IfUncertain: enqueue.Hold,
+		OrderKey: `the "first"`, IfHeld: enqueue.Pass,
 		Message: &intercom.Message{
 			MessageType: "inapp", Body: "hi", From: intercom.FromAdmin(1), To: intercom.ToUser("c1"),
 		},
@@ -94,7 +101,8 @@ func TestBadLinesSayWhatIsWrong(t *testing.T) {
 		{"duration", `{"contact_wait":"10"}`, `contact_wait "10" is not a duration such as`},
 		{"metadata", `{"metadata":{"a":1}}`, "metadata must be an object whose values are strings"},
 		{"the same field twice", `{"key":"a","key":"b"}`, "key is there twice"},
-		{"order", `{"order_key":"a"}`, "order_key is not supported yet"},
+		{"order key", `{"order_key":7}`, "order_key must be a string"},
+		{"policy of an order", `{"order_key":"a","if_held":true}`, "if_held must be a string"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -120,6 +128,7 @@ func TestRefusedLineStillTellsItsKey(t *testing.T) {
 func FuzzParseLine(f *testing.F) {
 	f.Add([]byte(`{"key":"a","message":{"message_type":"in_app","body":"hi","from":{"type":"admin","id":1},"to":{"type":"user","id":"c"}}}`))
 	f.Add([]byte(`{"contact_wait":"1s","metadata":{"a":"b"},"at":"2026-11-22T15:00:00Z"}`))
+	f.Add([]byte(`{"order_key":"a","if_held":"pass"}`))
 	f.Add([]byte(`{"key":null,"message":null}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		if r, err := enqueue.ParseLine(line); err != nil {

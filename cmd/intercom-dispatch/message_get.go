@@ -69,6 +69,7 @@ func printRecord(w io.Writer, r *ledger.Record) error {
 	line("message id", r.MessageID)
 	line("conversation id", r.ConversationID)
 	line("contacts", strings.Join(r.ContactIDs, ", "))
+	line("order key", r.OrderKey)
 	line("queued at", showTime(r.QueuedAt))
 	line("next attempt at", showTime(r.NextAttemptAt))
 	line("sent at", showTime(r.SentAt))

@@ -26,7 +26,8 @@ func TestDecodeReadsWhatEncodingJSONWrites(t *testing.T) {
 		{Token: "t", Message: message()},
 		{
 			Token: "t\"\\\u00e9\u2028", Digest: "d", Priority: "high", QueuedAt: 1, At: 2, ExpiresAt: -3,
-			ContactWait: new(int64(0)), IfUncertain: "hold", Metadata: map[string]string{"a\"": "\u20ac\n", "": ""}, Message: message(),
+			ContactWait: new(int64(0)), IfUncertain: "hold", Metadata: map[string]string{"a\"": "\u20ac\n", "": ""},
+			OrderKey: "o\"\u2028", IfHeld: task.IfHeldPass, Message: message(),
 		},
 	} {
 		b, err := json.Marshal(e)
