@@ -85,7 +85,11 @@ local function answer(verdict, s)
     since[1] or '0', since[2] or '0', f[12] or '', owner or '', redis.call('HGET', record, 'na') or '0', probe}
 end
 
-if state == 'sending' and f[3] == ARGV[6] then return answer('begun', state) end
+if f[3] == ARGV[6] and state == 'sending' then
+  if KEYS[11] ~= record and redis.call('HGET', KEYS[11], 'p') == ARGV[6] then probe = '1' end
+  return answer('begun', state)
+end
+if f[3] == ARGV[6] and state == 'failed' then return answer('refused', state) end
 if state == 'sent' or state == 'replied' then return answer('refused', state) end
 if state and f[5] ~= ARGV[3] then return answer('superseded', state) end
 if state == 'cancelled' or state == 'held' or state == 'expired' then return answer('refused', state) end
@@ -131,7 +135,10 @@ if ARGV[13] ~= '' and (not state or state == 'waiting') then
   end
   if followed == 'probe' then
     probe = '1'
-    if tries > tonumber(f[8] or 0) then f[8] = int(tries) end
+    if tries > tonumber(f[8] or 0) then
+      f[8] = int(tries)
+      redis.call('HSET', record, 'ct', f[8])
+    end
   end
 end
 attempts = attempts + 1

@@ -8,6 +8,7 @@ import "github.com/redis/go-redis/v9"
 //
 //	n   when the next probe is due; not there once the contact has appeared
 //	u   until then a probe is under way
+//	p   the token of that attempt
 //	l   the last answer that it is missing
 //	ct  how many such answers
 //	er  the error of the last one, JSON
@@ -21,7 +22,7 @@ import "github.com/redis/go-redis/v9"
 //
 //	KEYS[11] what is known of the contact
 //	KEYS[12] the messages that wait for it
-//	ARGV[7]  as in beginScript
+//	ARGV[6], ARGV[7] as in beginScript
 //	ARGV[9]  the task's payload
 //	ARGV[13] ms for which the message waits for the contact, empty for a message
 //	         that does not follow
@@ -43,7 +44,7 @@ local function follow(state, since)
   local failed = c[6] or over and last >= ends
   local waits = now < busy or (now < next and not over)
   if not failed and not waits then
-    redis.call('HSET', KEYS[11], 'u', int(now + tonumber(ARGV[7])))
+    redis.call('HSET', KEYS[11], 'u', int(now + tonumber(ARGV[7])), 'p', ARGV[6])
     return 'probe', tonumber(c[4] or 0)
   end
   if not state then create() end
@@ -54,6 +55,7 @@ local function follow(state, since)
       e.message = ARGV[16] .. (e.message or '')
       redis.call('HSET', record, 'er', cjson.encode(e))
     end
+    redis.call('HSET', record, 't', ARGV[6]) -- By which a repeat is recognised.
     redis.call('HDEL', record, 'na')
     redis.call('ZREM', KEYS[12], ARGV[15])
     enter(state, 'failed')
@@ -99,7 +101,7 @@ local function noteContact(to, begun)
   if not contact then return end
   local next = ARGV[6]
   -- An answer from before the contact has appeared is no reason to wait.
-  if next == '0' or tonumber(redis.call('HGET', contact, 'al') or 0) > begun then next = int(now) end
+  if next == '0' or tonumber(redis.call('HGET', contact, 'al') or 0) >= begun then next = int(now) end
   redis.call('HDEL', contact, 'al')
   redis.call('HSET', contact, 'n', next, 'u', '0', 'l', int(now), 'ct', ARGV[8], 'er', ARGV[5])
   redis.call('PEXPIRE', contact, ttl)

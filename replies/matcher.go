@@ -11,20 +11,26 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/roster"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
+	"github.com/intercom-dispatch/intercom-dispatch/internal/wake"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
 )
 
 const (
 	matcherConcurrency = 8
 	matcherShutdown    = 10 * time.Second
-	// unknownTries is how often a conversation whose message is not known is
-	// looked at again: its reply may be quicker than the record of its
-	// message, whose worker has just got the id.
-	unknownTries = 5
+	// A conversation whose message is not known is parked: its reply may be
+	// quicker than the record of its message. Whoever records the id brings it
+	// back. In case that does not happen, or that the conversation settles a
+	// message whose worker has died, it is looked at again so often, after
+	// unknownWait and then after twice as long each time: for some ten minutes.
+	unknownTries = 7
+	unknownWait  = 5 * time.Second
+	parkedFor    = unknownWait << (unknownTries + 1)
 )
 
 // errUnknownMessage brings a notification back whose message is not known.
@@ -57,6 +63,7 @@ type Matcher struct {
 	roster *roster.Roster
 	log    *zap.Logger
 	counts *prometheus.CounterVec
+	wakes  *wake.Messages
 	tries  int // unknownTries
 }
 
@@ -86,6 +93,7 @@ func NewMatcher(cfg MatcherConfig) (*Matcher, error) {
 			Name: "dispatch_notifications_total", Help: "Webhook notifications that were worked off, by what they were.",
 		}, []string{"outcome"}),
 	}
+	m.wakes = wake.NewMessages(wake.New(cfg.Redis, m.log, time.Now), l)
 	if cfg.Metrics != nil {
 		if err := cfg.Metrics.Register(m.counts); err != nil {
 			return nil, fmt.Errorf("replies: register metrics: %w", err)
@@ -96,6 +104,15 @@ func NewMatcher(cfg MatcherConfig) (*Matcher, error) {
 
 // Run matches notifications until ctx ends. It may be called once.
 func (m *Matcher) Run(ctx context.Context) error {
+	waking, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var wakes errgroup.Group
+	wakes.Go(func() error { return m.wakes.Run(waking) })
+	err := m.serve(ctx)
+	stop()
+	return errors.Join(err, wakes.Wait())
+}
+
+func (m *Matcher) serve(ctx context.Context) error {
 	return task.Server{
 		Redis: m.cfg.Redis,
 		Asynq: asynq.Config{
@@ -110,9 +127,11 @@ func (m *Matcher) Run(ctx context.Context) error {
 	}.Serve(ctx)
 }
 
-// retryDelay gives a message's record a second or two to appear, and Redis
-// some time to come back.
-func retryDelay(n int, _ error, _ *asynq.Task) time.Duration {
+// retryDelay gives a message's record time to appear, and Redis to come back.
+func retryDelay(n int, err error, _ *asynq.Task) time.Duration {
+	if errors.Is(err, errUnknownMessage) {
+		return unknownWait << min(n, unknownTries)
+	}
 	return time.Second << min(n, 5)
 }
 
@@ -124,7 +143,10 @@ func (m *Matcher) ProcessTask(ctx context.Context, t *asynq.Task) error {
 		return fmt.Errorf("notification cannot be read: %w: %w", err, asynq.SkipRetry)
 	}
 	log := m.log.With(zap.String("notification_id", string(n.ID)), zap.String("topic", n.Topic))
-	if !strings.HasPrefix(n.Topic, "conversation.") {
+	switch {
+	case strings.HasPrefix(n.Topic, "contact."):
+		return m.contact(ctx, log, n)
+	case !strings.HasPrefix(n.Topic, "conversation."):
 		m.counts.WithLabelValues("ignored").Inc()
 		return nil
 	}
@@ -137,6 +159,9 @@ func (m *Matcher) ProcessTask(ctx context.Context, t *asynq.Task) error {
 }
 
 func (m *Matcher) match(ctx context.Context, log *zap.Logger, c *intercom.Conversation) error {
+	if err := m.alive(ctx, log, c); err != nil {
+		return err
+	}
 	if c.Source.ID == "" {
 		m.counts.WithLabelValues("no_reply").Inc()
 		return nil
@@ -151,19 +176,42 @@ func (m *Matcher) match(ctx context.Context, log *zap.Logger, c *intercom.Conver
 	if err != nil {
 		return err
 	}
+	return m.publish(ctx, log, record, c)
+}
+
+func (m *Matcher) publish(ctx context.Context, log *zap.Logger, record *ledger.Record, c *intercom.Conversation) error {
 	p := publisher{ledger: m.ledger, by: MatchedByWebhook, count: func(outcome string) { m.counts.WithLabelValues(outcome).Inc() }}
-	_, err = p.publish(ctx, log, record, c)
+	_, err := p.publish(ctx, log, record, c)
 	return err
 }
 
-// unknown brings a notification back for a while, if its conversation could be
-// one of ours.
+// unknown parks a notification for a while, if its conversation could be one of
+// ours.
 func (m *Matcher) unknown(ctx context.Context, log *zap.Logger, c *intercom.Conversation) error {
 	tried, _ := asynq.GetRetryCount(ctx)
 	if c.Source.Author.Type == "admin" && tried < m.tries {
-		return errUnknownMessage
+		return m.park(ctx, log, c)
 	}
 	m.counts.WithLabelValues("not_ours").Inc()
 	log.Debug("conversation is not about a message of ours", zap.String("message_id", string(c.Source.ID)))
 	return nil
+}
+
+// park has the notification come back when the message's id is recorded.
+func (m *Matcher) park(ctx context.Context, log *zap.Logger, c *intercom.Conversation) error {
+	id, _ := asynq.GetTaskID(ctx)
+	parked, err := m.ledger.Park(ctx, string(c.Source.ID), id, parkedFor)
+	if err != nil {
+		return err
+	}
+	if parked {
+		m.counts.WithLabelValues("parked").Inc()
+		return errUnknownMessage
+	}
+	// It was recorded meanwhile.
+	record, err := m.ledger.LookupMessage(ctx, string(c.Source.ID))
+	if err != nil {
+		return err
+	}
+	return m.publish(ctx, log, record, c)
 }

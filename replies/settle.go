@@ -18,33 +18,59 @@ import (
 // which it is not known whether they exist, and records that it does. It
 // returns ledger.ErrNotFound if it is none of them.
 func (m *Matcher) settle(ctx context.Context, log *zap.Logger, c *intercom.Conversation) (*ledger.Record, error) {
-	records, err := m.unsettled(ctx, c)
+	doubtful, err := m.unsettled(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	found := ledger.Found{MessageID: string(c.Source.ID), ConversationID: string(c.ID)}
-	for _, r := range records {
-		e, err := task.Decode(r.Payload)
-		if err != nil {
-			log.Error("message cannot be compared", zap.String("key", r.Key), zap.Error(err))
+	for _, d := range doubtful {
+		if !d.fits(log, c) {
 			continue
 		}
-		if !settle.Fits(e.Message, c, r.UnsettledSince) {
-			continue
-		}
-		err = m.ledger.Settle(ctx, r, found)
+		err = m.ledger.Settle(ctx, d.Record, found)
 		if passedOver(err) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		m.counts.WithLabelValues("settled").Inc()
-		log.Info("settled: a notification shows that the message was created", zap.String("key", r.Key),
-			zap.String("message_id", found.MessageID), zap.String("state", string(ledger.Sent)))
-		return m.ledger.Lookup(ctx, r.Key)
+		m.settled(ctx, log, d.Record, found)
+		return m.ledger.Lookup(ctx, d.Key)
 	}
 	return nil, ledger.ErrNotFound
+}
+
+// settled tells those who wait for the message.
+func (m *Matcher) settled(ctx context.Context, log *zap.Logger, r *ledger.Record, found ledger.Found) {
+	m.counts.WithLabelValues("settled").Inc()
+	log = log.With(zap.String("key", r.Key), zap.String("message_id", found.MessageID))
+	log.Info("settled: a notification shows that the message was created", zap.String("state", string(ledger.Sent)))
+	err := errors.Join(m.wakes.Parked(ctx, found.MessageID), m.wakes.Next(ctx, r.OrderKey, r.Key, r.PassHeld))
+	if err != nil {
+		log.Warn("what waits for the message is not woken and comes back later", zap.Error(err))
+	}
+}
+
+// doubtful is a message that may exist.
+type doubtful struct {
+	*ledger.Record
+
+	// mergedInto is the contact into which its first recipient was merged, or
+	// empty.
+	mergedInto string
+}
+
+// fits tells whether the conversation is one that the message can have opened.
+func (d *doubtful) fits(log *zap.Logger, c *intercom.Conversation) bool {
+	e, err := task.Decode(d.Payload)
+	if err != nil {
+		log.Error("message cannot be compared", zap.String("key", d.Key), zap.Error(err))
+		return false
+	}
+	if d.mergedInto != "" && len(e.Message.To) > 0 {
+		e.Message = settle.Readdressed(e.Message, d.mergedInto)
+	}
+	return settle.Fits(e.Message, c, d.UnsettledSince)
 }
 
 // passedOver tells that the message was settled meanwhile, or is gone.
@@ -54,18 +80,30 @@ func passedOver(err error) bool {
 	return fenced || taken || errors.Is(err, ledger.ErrNotFound)
 }
 
-// unsettled returns the messages to the conversation's contacts that may
-// exist, the oldest first.
-func (m *Matcher) unsettled(ctx context.Context, c *intercom.Conversation) ([]*ledger.Record, error) {
-	var all []*ledger.Record
+// unsettled returns the messages that may exist to the conversation's contacts,
+// and to those that were merged into them, the oldest first.
+func (m *Matcher) unsettled(ctx context.Context, c *intercom.Conversation) ([]doubtful, error) {
+	var all []doubtful
 	for _, contact := range contacts(c) {
-		records, err := m.ledger.Unsettled(ctx, contact)
+		former, err := m.ledger.Absorbed(ctx, contact)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, records...)
+		for _, id := range append(former, contact) {
+			records, err := m.ledger.Unsettled(ctx, id)
+			if err != nil {
+				return nil, err
+			}
+			for _, r := range records {
+				d := doubtful{Record: r}
+				if id != contact {
+					d.mergedInto = contact
+				}
+				all = append(all, d)
+			}
+		}
 	}
-	slices.SortStableFunc(all, func(a, b *ledger.Record) int {
+	slices.SortStableFunc(all, func(a, b doubtful) int {
 		return cmp.Or(a.UnsettledSince.Compare(b.UnsettledSince), cmp.Compare(a.Key, b.Key))
 	})
 	return all, nil

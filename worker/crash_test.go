@@ -108,7 +108,7 @@ func TestATaskOfAnotherEnqueueingSendsNothing(t *testing.T) {
 		b.runAgain("never-1", other)
 		b.waitGone("never-1")
 		b.waitState("never-1", ledger.Failed)
-		require.Len(t, b.Requests(), 1)
+		require.Len(t, b.requests("never-1"), 1)
 	})
 }
 

@@ -288,6 +288,8 @@ func asynqScript(keys []string) string {
 		return "heartbeat"
 	case ends(1, ":paused"):
 		return "dequeue"
+	case len(keys) == 3 && ends(0, ":retry"):
+		return "wake"
 	case len(keys) == 2 && ends(1, ":pending"):
 		return "forward"
 	case len(keys) == 5 && ends(0, ":active"):
@@ -306,15 +308,19 @@ func asynqScript(keys []string) string {
 // they have. One that is not known here would be counted under its numbers.
 func ledgerScript(keys int, args []any) string {
 	switch [2]int{keys, len(args)} {
-	case [2]int{1, 8}:
+	case [2]int{2, 8}:
 		return "begin the first"
-	case [2]int{10, 12}:
+	case [2]int{12, 16}:
 		return "begin"
-	case [2]int{10, 11}:
+	case [2]int{12, 13}:
 		return "commit"
-	case [2]int{3, 8}:
+	case [2]int{11, 5}:
+		return "explain"
+	case [2]int{2, 1}:
+		return "appeared"
+	case [2]int{4, 8}:
 		return "commit with an id"
-	case [2]int{12, 10}:
+	case [2]int{13, 10}:
 		return "commit as sent"
 	case [2]int{13, 8}:
 		return "settle"
