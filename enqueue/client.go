@@ -8,8 +8,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom"
+	"github.com/intercom-dispatch/intercom-dispatch/internal/wake"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
 )
 
@@ -35,6 +37,7 @@ type Client struct {
 	asynq     *asynq.Client
 	composer  *composer
 	gatherers *gatherers
+	wakes     *wake.Messages
 	workspace string
 	now       func() time.Time
 }
@@ -60,6 +63,7 @@ func New(rdb redis.UniversalClient, cfg Config) (*Client, error) {
 		rdb: rdb, ledger: l, workspace: cfg.Workspace, now: cfg.Now,
 		inspector: asynq.NewInspectorFromRedisClient(rdb),
 		asynq:     asynq.NewClientFromRedisClient(rdb),
+		wakes:     wake.NewMessages(wake.New(rdb, zap.NewNop(), cfg.Now), l),
 		composer:  newComposer(rdb, cfg.Workspace, cfg.RecordTTL),
 	}
 	c.gatherers = newGatherers(c.run)

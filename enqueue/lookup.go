@@ -46,7 +46,9 @@ func (c *Client) Cancel(ctx context.Context, key string) error {
 	t := ledger.Task{Key: key}
 	if q != nil {
 		t = q.envelope.LedgerTask(key, q.info.Payload)
-	} else if _, err := c.ledger.Lookup(ctx, key); err != nil {
+	} else if r, err := c.ledger.Lookup(ctx, key); err == nil {
+		t.OrderKey, t.PassHeld = r.OrderKey, r.PassHeld
+	} else {
 		return err
 	}
 	// The record comes first: a worker that holds the task by now finds it.
@@ -54,14 +56,24 @@ func (c *Client) Cancel(ctx context.Context, key string) error {
 	if fenced, ok := errors.AsType[*ledger.FencedError](err); ok {
 		return &NotCancellableError{Key: key, State: fenced.State}
 	}
-	if err != nil || q == nil {
+	if err != nil {
 		return err
+	}
+	c.passOn(ctx, t.OrderKey, key, t.PassHeld)
+	if q == nil {
+		return nil
 	}
 	err = c.inspector.DeleteTask(q.info.Queue, key)
 	if err != nil && c.stillQueued(q) {
 		return fmt.Errorf("cancel %q: it will not be sent, but its task is still queued: %w", key, err)
 	}
 	return nil
+}
+
+// passOn wakes the message whose turn it is now. Where that fails, that one finds
+// out by itself, some time later.
+func (c *Client) passOn(ctx context.Context, orderKey, key string, passHeld bool) {
+	_ = c.wakes.Next(ctx, orderKey, key, passHeld)
 }
 
 // stillQueued tells whether asynq has the task for a worker to come. It does

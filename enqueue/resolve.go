@@ -24,9 +24,14 @@ func (c *Client) ResolveSent(ctx context.Context, key, messageID string) error {
 	if err := checkMessageID(messageID); err != nil {
 		return err
 	}
-	return c.resolve(ctx, key, func(r *ledger.Record) error {
+	err := c.resolve(ctx, key, func(r *ledger.Record) error {
 		return c.ledger.Resolve(ctx, r, ledger.Found{MessageID: messageID})
 	})
+	if err == nil {
+		// Where it fails, replies that were early are matched some time later.
+		_ = c.wakes.Parked(ctx, messageID)
+	}
+	return err
 }
 
 // Drop ends a message that a person has decided not to send: one that is held,
@@ -57,6 +62,7 @@ func (c *Client) resolve(ctx context.Context, key string, decide func(*ledger.Re
 	if err != nil {
 		return err
 	}
+	c.passOn(ctx, r.OrderKey, key, r.PassHeld)
 	c.forgetArchived(task.Queue(c.workspace, r.Priority), key)
 	return nil
 }
