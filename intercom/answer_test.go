@@ -230,11 +230,7 @@ func TestACanonicalLinkNamesTheContactThatAnotherWasMergedInto(t *testing.T) {
 		`garbage`: "",
 		``:        "",
 	} {
-		headers := map[string]string{"Link": link}
-		if link == "" {
-			headers = nil
-		}
-		client := answering(t, http.StatusGone, headers,
+		client := answering(t, http.StatusGone, map[string]string{"Link": link},
 			`{"type":"error.list","request_id":"r","errors":[{"code":"contact_merged","message":"This contact has been merged."}]}`)
 		contact, res, err := client.Contact(t.Context(), "5ba6")
 		require.Nil(t, contact)
@@ -242,6 +238,15 @@ func TestACanonicalLinkNamesTheContactThatAnotherWasMergedInto(t *testing.T) {
 		require.Equal(t, http.StatusGone, res.Status)
 		require.Equal(t, want, res.Canonical, link)
 	}
+}
+
+func TestACanonicalLinkMayStandInAHeaderOfItsOwn(t *testing.T) {
+	t.Parallel()
+	res := newResponse(&http.Response{StatusCode: http.StatusGone, Header: http.Header{
+		"Link": {`</contacts?page=2>; rel="next"`, `</contacts/6762f0d0>; rel="canonical"`},
+	}})
+	require.Equal(t, "6762f0d0", res.Canonical)
+	require.Empty(t, newResponse(&http.Response{Header: http.Header{}}).Canonical)
 }
 
 func TestAnEndlessAnswerIsNotReadToItsEnd(t *testing.T) {

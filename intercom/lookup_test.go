@@ -135,6 +135,9 @@ func TestWhatDoesNotExistIsA404(t *testing.T) {
 	found, _, err := c.Contact(t.Context(), id)
 	require.NoError(t, err)
 	require.Equal(t, &intercom.Contact{Type: "contact", ID: intercom.ID(id), Role: "lead"}, found)
+	first, _, err := c.Admin(t.Context(), 1)
+	require.NoError(t, err)
+	require.Equal(t, &intercom.Admin{Type: "admin", ID: "1"}, first)
 	for name, lookup := range map[string]lookup{"conversation": conversation, "contact": contact, "admin": admin} {
 		_, res, err := lookup(t.Context(), c, "1")
 		refused, ok := errors.AsType[*intercom.APIError](err)

@@ -49,8 +49,8 @@ type Config struct {
 	// the default sender and the one behind the token. Empty means one admin
 	// with the id "1".
 	Admins []Admin
-	// AnyAdmin lets messages come from every admin, also from those that are
-	// not among Admins.
+	// AnyAdmin lets every admin exist, so that messages may come also from those
+	// that are not among Admins.
 	AnyAdmin bool
 	// UnknownContacts says what happens to contacts that nobody added.
 	UnknownContacts ContactPolicy
@@ -84,6 +84,11 @@ type Config struct {
 	// WebhookRetryAfter is how long after a failed delivery the one more try
 	// comes. Zero means a minute, as Intercom documents it.
 	WebhookRetryAfter time.Duration
+	// WebhookConcurrency is how many notifications are delivered at a time. Zero
+	// means 1, so that they arrive in order.
+	WebhookConcurrency int
+	// HoldNotifications keeps notifications back until [Server.Release].
+	HoldNotifications bool
 	// HTTPClient delivers notifications. Nil means a client of its own. Each
 	// delivery ends after 5 s with either.
 	HTTPClient *http.Client
@@ -110,6 +115,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.RateLimit, defaultRateLimit)
 	setDefault(&c.RateWindow, defaultRateWindow)
 	setDefault(&c.WebhookRetryAfter, defaultWebhookRetryAfter)
+	c.WebhookConcurrency = max(c.WebhookConcurrency, 1)
 	if len(c.Admins) == 0 {
 		c.Admins = []Admin{{ID: "1", Name: "Ada Admin", Email: "ada@example.com"}}
 	}

@@ -139,6 +139,19 @@ func TestTwoRecipientsThatAreMergedAreOne(t *testing.T) {
 	require.Len(t, found[0].Contacts.Contacts, 1)
 }
 
+func TestContactThatIsAddedAgainKeepsItsConversationsUnlessItWasMerged(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, intercomtest.Config{})
+	id := f.create(opened)
+	f.AddContact(intercomtest.Contact{ID: "jo", Name: "Joanna"})
+	require.NoError(t, f.MergeContact(t.Context(), "jo", f.AddContact(intercomtest.Contact{ID: "al"})))
+	f.AddContact(intercomtest.Contact{ID: "jo"})
+	require.Equal(t, http.StatusOK, f.post("/messages", inapp).status)
+	info, err := f.Reply(t.Context(), id, "x")
+	require.NoError(t, err)
+	require.Equal(t, "al", info.ContactID)
+}
+
 func TestContactThatIsGoneCannotBeMerged(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, intercomtest.Config{})

@@ -19,17 +19,23 @@ func newControl(s *Server) http.Handler {
 	c := control{s}
 	mux := http.NewServeMux()
 	for pattern, handle := range map[string]func(*http.Request) (int, any, error){
-		"GET /_fake/log":                      c.log,
-		"POST /_fake/contacts":                c.contacts,
-		"POST /_fake/contacts/{id}/merge":     c.mergeContact,
-		"POST /_fake/contacts/{id}/archive":   c.archiveContact,
-		"POST /_fake/contacts/{id}/unarchive": c.unarchiveContact,
-		"DELETE /_fake/contacts/{id}":         c.deleteContact,
-		"POST /_fake/replies":                 c.replies,
-		"POST /_fake/faults":                  c.faults,
-		"DELETE /_fake/faults":                c.clearFaults,
-		"POST /_fake/token":                   c.token,
-		"POST /_fake/webhook":                 c.webhook,
+		"GET /_fake/log":                           c.log,
+		"POST /_fake/contacts":                     c.contacts,
+		"POST /_fake/contacts/{id}/merge":          c.mergeContact,
+		"POST /_fake/contacts/{id}/archive":        c.archiveContact,
+		"POST /_fake/contacts/{id}/unarchive":      c.unarchiveContact,
+		"DELETE /_fake/contacts/{id}":              c.deleteContact,
+		"POST /_fake/replies":                      c.replies,
+		"POST /_fake/parts":                        c.parts,
+		"POST /_fake/notifications":                c.notify,
+		"POST /_fake/notifications/hold":           c.hold,
+		"GET /_fake/notifications/held":            c.held,
+		"POST /_fake/notifications/release":        c.release,
+		"POST /_fake/notifications/{id}/redeliver": c.redeliver,
+		"POST /_fake/faults":                       c.faults,
+		"DELETE /_fake/faults":                     c.clearFaults,
+		"POST /_fake/token":                        c.token,
+		"POST /_fake/webhook":                      c.webhook,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)

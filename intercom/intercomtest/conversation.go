@@ -19,7 +19,7 @@ type conversation struct {
 	states []conversationState
 }
 
-// conversationState is what a reply changes in a conversation.
+// conversationState is what a part changes in a conversation.
 type conversationState struct {
 	// indexedAt is from when on search sees it.
 	indexedAt  time.Time
@@ -29,12 +29,23 @@ type conversationState struct {
 	parts      int
 }
 
-// part is a contact's answer in a conversation.
+// part is an answer or another entry in a conversation.
 type part struct {
-	id     string
-	text   string
-	at     time.Time
-	author *contact
+	id   string
+	kind string
+	text string
+	at   time.Time
+	// contact wrote it, or by, where contact is nil.
+	contact *contact
+	by      authorDoc
+}
+
+func (p part) author() authorDoc {
+	if p.contact == nil {
+		return p.by
+	}
+	c := p.contact.canonical()
+	return authorDoc{Type: c.Role, ID: c.ID, Name: c.Name, Email: c.Email}
 }
 
 func (c *conversation) now() conversationState { return c.states[len(c.states)-1] }
@@ -86,15 +97,16 @@ func (s *Server) openConversation(m *message, now time.Time) {
 	s.conversations.add(m.conversation)
 }
 
-// addPart adds a contact's answer to a conversation. Hold mu.
-func (s *Server) addPart(c *conversation, author *contact, text string, now time.Time) part {
-	p := part{id: s.nextPart.next(), text: text, at: now, author: author}
+// add adds a part, which search sees from indexedAt on, and returns it.
+func (c *conversation) add(p part, indexedAt time.Time) part {
 	c.parts = append(c.parts, p)
 	state := c.now()
-	state.indexedAt, state.updatedAt, state.lastReply = now.Add(s.cfg.IndexLag), now, now
-	state.parts = len(c.parts)
-	if state.firstReply.IsZero() {
-		state.firstReply = now
+	state.indexedAt, state.updatedAt, state.parts = indexedAt, p.at, len(c.parts)
+	if p.contact != nil {
+		state.lastReply = p.at
+		if state.firstReply.IsZero() {
+			state.firstReply = p.at
+		}
 	}
 	c.states = append(c.states, state)
 	return p

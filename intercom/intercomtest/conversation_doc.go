@@ -160,12 +160,11 @@ func (c *conversation) contactsDoc() contactsDoc {
 func newPartsDoc(parts []part, total int, text func(string) string) *partsDoc {
 	d := &partsDoc{Type: "conversation_part.list", Parts: []partDoc{}, TotalCount: total}
 	for _, p := range parts[max(0, len(parts)-maxParts):] {
-		at, author := p.at.Unix(), p.author.canonical()
+		at := p.at.Unix()
 		d.Parts = append(d.Parts, partDoc{
-			Type: "conversation_part", ID: p.id, PartType: "comment", Body: text(p.text),
+			Type: "conversation_part", ID: p.id, PartType: p.kind, Body: text(p.text),
 			CreatedAt: at, UpdatedAt: at, NotifiedAt: at, State: "open",
-			Author:      authorDoc{Type: author.Role, ID: author.ID, Name: author.Name, Email: author.Email},
-			Attachments: []struct{}{}, Tags: []struct{}{},
+			Author: p.author(), Attachments: []struct{}{}, Tags: []struct{}{},
 		})
 	}
 	return d

@@ -36,9 +36,10 @@ type conversation struct {
 	} `json:"first_contact_reply"`
 	Parts *struct {
 		Parts []struct {
-			ID     string `json:"id"`
-			Body   string `json:"body"`
-			Author struct {
+			ID       string `json:"id"`
+			PartType string `json:"part_type"`
+			Body     string `json:"body"`
+			Author   struct {
 				Type string `json:"type"`
 				ID   string `json:"id"`
 			} `json:"author"`

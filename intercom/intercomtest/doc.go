@@ -18,9 +18,11 @@
 // # What it answers
 //
 // POST /messages, POST /conversations/search, GET /conversations/{id}, GET /me,
-// POST /contacts and GET /contacts/{id}; everything else is a 404. Requests need
-// a bearer token, an Accept header that takes JSON, and with POST a Content-Type
-// of application/json. Without an Intercom-Version header the version is 2.14.
+// POST /contacts, GET /contacts/{id} and GET /admins/{id}; everything else is a 404.
+// Requests need a bearer token, an Accept header that takes JSON, and with POST a
+// Content-Type of application/json. Without an Intercom-Version header the version
+// is 2.14. Answers are held against Intercom's OpenAPI descriptions in tests, but
+// for GET /admins/{id}, which the parts at hand do not have.
 //
 // Where the documentation leaves something open, the fake does this:
 //
@@ -53,6 +55,20 @@
 //
 //	fake.InjectFault(intercomtest.Fault{Nth: 3, Cut: intercomtest.CutAfterCreate})
 //
+// # Notifications
+//
+// They are signed, and sent to [Config.WebhookURL] as Intercom sends them: one more
+// time a minute later if the first delivery fails. [Server.Reply], [Server.AddPart]
+// and the methods that change contacts send the fitting ones, [Server.Notify] any
+// other. To let them come late and in another order, hold them back:
+//
+//	fake.HoldNotifications(true)
+//	first, err := fake.Reply(ctx, id, "One")
+//	second, err := fake.Reply(ctx, id, "Two")
+//	err = fake.Release(ctx, second.NotificationID, first.NotificationID)
+//
+// [Server.Redeliver] repeats one.
+//
 // # Time
 //
 // [Server.RoundTripper] reaches the fake without a socket, so that everything
@@ -80,6 +96,15 @@
 //	DELETE /_fake/contacts/{id}            204
 //	POST   /_fake/replies   {"message_id", "text", "contact_id"}; 201 with the
 //	                        reply. contact_id is the first recipient by default.
+//	POST   /_fake/parts     {"message_id", "type", "author_type", "author_id",
+//	                         "text", "topic"}, as in Part; 201 with the part
+//	POST   /_fake/notifications            {"topic", "item", "app_id"}; 201
+//	                        {"id": …}. app_id is the workspace's by default.
+//	POST   /_fake/notifications/hold       {"hold": true}; 204
+//	GET    /_fake/notifications/held       {"held": [{"id", "topic", "created_at"}]}
+//	POST   /_fake/notifications/release    {"ids": […]}, all without ids; 204
+//	POST   /_fake/notifications/{id}/redeliver  {"forged": false}; 200 with the
+//	                        delivery
 //	POST   /_fake/faults    {"name", "method", "path", "contact", "nth", "every",
 //	                         "chance", "times", "latency", "status", "body",
 //	                         "no_body", "header", "no_rate_headers",

@@ -104,11 +104,8 @@ func (s *Server) sender(from *sender) (Admin, *failure) {
 	if from == nil {
 		return s.cfg.Admins[0], nil
 	}
-	if admin, ok := s.admins[from.id]; ok {
+	if admin, ok := s.admin(from.id); ok {
 		return admin, nil
-	}
-	if s.cfg.AnyAdmin {
-		return Admin{ID: from.id, Name: "Admin " + from.id, Email: "admin" + from.id + "@example.com"}, nil
 	}
 	return Admin{}, notFound("Resource Not Found", "from")
 }

@@ -36,6 +36,11 @@ func TestEverySuccessfulAnswerIsAsDescribed(t *testing.T) {
 			}
 			info, err := f.Reply(t.Context(), silent, "Hi <there>")
 			require.NoError(t, err)
+			for _, p := range []intercomtest.Part{{Text: "Hi"}, {AuthorType: "bot", Text: "Hi"}, {AuthorType: "team", Type: "assignment"}} {
+				_, err := f.AddPart(t.Context(), silent, p)
+				require.NoError(t, err)
+			}
+			require.Equal(t, http.StatusOK, f.get("/admins/1").status, "not described, but let through")
 			created := f.post("/contacts", `{"role":"lead","name":"Lee"}`).json(t)
 			for _, path := range []string{
 				"/me", "/conversations/" + info.ConversationID, "/contacts/jo", "/contacts/" + created["id"].(string),

@@ -59,7 +59,9 @@ func (s *Server) reply(messageID, contactID, text string, now time.Time) (ReplyI
 		s.openConversation(m, now)
 		topic = s.cfg.FirstReplyTopic
 	}
-	p := s.addPart(m.conversation, author, text, now)
+	p := m.conversation.add(part{
+		id: s.nextPart.next(), kind: typeComment, text: text, at: now, contact: author,
+	}, now.Add(s.cfg.IndexLag))
 	info := ReplyInfo{
 		MessageID: m.ID, ConversationID: m.conversation.id, PartID: p.id, ContactID: author.ID, At: now,
 	}

@@ -138,6 +138,7 @@ const (
 	conversationsPath = "/conversations/"
 	mePath            = "/me"
 	contactsPath      = "/contacts"
+	adminsPath        = "/admins/"
 )
 
 // route calls the endpoint. A wrong method is a path that does not exist.
@@ -157,13 +158,26 @@ func (s *Server) route(c *call) answer {
 		if path == mePath {
 			return s.identify()
 		}
-		if id, ok := strings.CutPrefix(path, conversationsPath); ok && id != "" {
-			return s.retrieveConversation(c, id)
-		}
-		if id, ok := strings.CutPrefix(path, contactsPath+"/"); ok && id != "" {
-			return s.retrieveContact(c, id)
+		return s.retrieve(c, path)
+	}
+	return noSuchPath(c)
+}
+
+// retrieve is GET of one object by its id.
+func (s *Server) retrieve(c *call, path string) answer {
+	for prefix, get := range map[string]func(*call, string) answer{
+		conversationsPath:  s.retrieveConversation,
+		contactsPath + "/": s.retrieveContact,
+		adminsPath:         s.retrieveAdmin,
+	} {
+		if id, ok := strings.CutPrefix(path, prefix); ok && id != "" {
+			return get(c, id)
 		}
 	}
+	return noSuchPath(c)
+}
+
+func noSuchPath(c *call) answer {
 	return notFound("The requested resource does not exist; check your path and try again", "").answer(c.requestID)
 }
 

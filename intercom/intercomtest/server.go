@@ -93,8 +93,9 @@ func (s *Server) SpendOther(n int) {
 	s.budget.spend(now, n)
 }
 
-// AddContact adds a contact to the workspace, or replaces the one with its ID.
-// A contact without an ID gets one. It returns the contact's id.
+// AddContact adds a contact to the workspace, or replaces the one with its ID, in
+// its conversations as well; one that was merged away is not in any. A contact
+// without an ID gets one. It returns the contact's id.
 func (s *Server) AddContact(c Contact) string {
 	now := s.cfg.Now()
 	s.mu.Lock()

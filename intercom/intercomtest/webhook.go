@@ -35,16 +35,17 @@ var (
 	errSlowReceiver = errors.New("no answer within 5 s")
 )
 
-// webhooks delivers notifications. Its two goroutines, one for what is new and
-// one for second tries, start with the first notification, so that a Server
-// without notifications needs no Close.
+// webhooks delivers notifications. Its goroutines, as many for what is new as for
+// second tries, start with the first notification, so that a Server without
+// notifications needs no Close.
 type webhooks struct {
-	secret     string
-	retryAfter time.Duration
-	client     *http.Client
-	ownClient  bool
-	now        func() time.Time
-	record     func(Delivery)
+	secret      string
+	retryAfter  time.Duration
+	concurrency int
+	client      *http.Client
+	ownClient   bool
+	now         func() time.Time
+	record      func(Delivery)
 
 	// ctx is the life of the goroutines, not of a call.
 	ctx    context.Context
@@ -56,7 +57,10 @@ type webhooks struct {
 	mu      sync.Mutex
 	url     string
 	started bool
+	// sent are all notifications by their ids, also those that are held.
 	sent    map[string]*notification
+	holding bool
+	held    []*notification
 }
 
 // secondTry is a notification whose first delivery failed.
@@ -68,14 +72,16 @@ type secondTry struct {
 func newWebhooks(cfg Config, record func(Delivery)) *webhooks {
 	w := &webhooks{
 		secret: cfg.ClientSecret, retryAfter: cfg.WebhookRetryAfter, client: cfg.HTTPClient,
-		now: cfg.Now, record: record, url: cfg.WebhookURL,
-		queue: make(chan *notification, defaultWebhookQueue),
-		again: make(chan secondTry, defaultWebhookQueue),
-		sent:  make(map[string]*notification),
+		now: cfg.Now, record: record, url: cfg.WebhookURL, concurrency: cfg.WebhookConcurrency,
+		holding: cfg.HoldNotifications,
+		queue:   make(chan *notification, defaultWebhookQueue),
+		again:   make(chan secondTry, defaultWebhookQueue),
+		sent:    make(map[string]*notification),
 	}
 	if w.client == nil {
 		w.ownClient = true
-		w.client = &http.Client{Transport: &http.Transport{}, CheckRedirect: lastResponse}
+		transport := &http.Transport{MaxIdleConnsPerHost: 2 * cfg.WebhookConcurrency}
+		w.client = &http.Client{Transport: transport, CheckRedirect: lastResponse}
 	}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	return w
@@ -100,11 +106,23 @@ func (w *webhooks) target() string {
 // wanted tells whether anybody receives notifications.
 func (w *webhooks) wanted() bool { return w.target() != "" }
 
-// enqueue hands a notification to the goroutine that delivers. It waits while
-// the queue is full.
+// enqueue hands a notification to the goroutines that deliver, or holds it. It
+// waits while the queue is full.
 func (w *webhooks) enqueue(ctx context.Context, n *notification) error {
-	if !w.start(n) {
-		return errClosed
+	held, err := w.accept(n)
+	if held || err != nil {
+		return err
+	}
+	return w.push(ctx, n)
+}
+
+func (w *webhooks) push(ctx context.Context, n *notification) error {
+	// First, as select has no order: where there is room, an ended context loses
+	// nothing.
+	select {
+	case w.queue <- n:
+		return nil
+	default:
 	}
 	select {
 	case w.queue <- n:
@@ -116,19 +134,25 @@ func (w *webhooks) enqueue(ctx context.Context, n *notification) error {
 	}
 }
 
-func (w *webhooks) start(n *notification) bool {
+// accept registers a notification, and tells whether it is held.
+func (w *webhooks) accept(n *notification) (held bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.ctx.Err() != nil {
-		return false
+		return false, errClosed
 	}
 	w.sent[n.id] = n
 	if !w.started {
 		w.started = true
-		w.wg.Go(w.deliverNew)
-		w.wg.Go(w.deliverAgain)
+		for range w.concurrency {
+			w.wg.Go(w.deliverNew)
+			w.wg.Go(w.deliverAgain)
+		}
 	}
-	return true
+	if w.holding {
+		w.held = append(w.held, n)
+	}
+	return w.holding, nil
 }
 
 func (w *webhooks) close() {

@@ -52,6 +52,7 @@ func TestMiddlewareFailsTheTestForWhatTheDescriptionForbids(t *testing.T) {
 		"bad error":       {"/messages", goodRequest, 404, `{"error":"x"}`, 0, 1},
 		"unknown path":    {"/message", goodRequest, 404, `{"type":"error.list","errors":[]}`, 1, 2},
 		"fake's own path": {"/_fake/log", "", 200, "", 0, 0},
+		"an admin":        {"/admins/1", "", 200, "{}", 0, 0},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
