@@ -29,7 +29,7 @@ func (m *Matcher) contact(ctx context.Context, log *zap.Logger, n *intercom.Noti
 		m.counts.WithLabelValues("contact_deleted").Inc()
 		// They fail, and say why.
 		return m.wake(ctx, log, string(c.ID))
-	case intercom.TopicContactArchived:
+	case intercom.TopicContactArchived, "contact.archive": // Intercom's pages have both.
 		m.counts.WithLabelValues("ignored").Inc()
 		return nil
 	}

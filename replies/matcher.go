@@ -64,7 +64,8 @@ type Matcher struct {
 	log    *zap.Logger
 	counts *prometheus.CounterVec
 	wakes  *wake.Messages
-	tries  int // unknownTries
+	tries  int           // unknownTries
+	wait   time.Duration // unknownWait
 }
 
 // NewMatcher returns a matcher. Its error names the field of the
@@ -88,7 +89,7 @@ func NewMatcher(cfg MatcherConfig) (*Matcher, error) {
 		return nil, fmt.Errorf("replies: %w", err)
 	}
 	m := &Matcher{
-		cfg: cfg, ledger: l, roster: r, log: cfg.Log.With(zap.String("workspace", cfg.Workspace)), tries: unknownTries,
+		cfg: cfg, ledger: l, roster: r, log: cfg.Log.With(zap.String("workspace", cfg.Workspace)), tries: unknownTries, wait: unknownWait,
 		counts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dispatch_notifications_total", Help: "Webhook notifications that were worked off, by what they were.",
 		}, []string{"outcome"}),
@@ -119,7 +120,7 @@ func (m *Matcher) serve(ctx context.Context) error {
 			Concurrency:     matcherConcurrency,
 			Queues:          map[string]int{task.NotificationQueue(m.cfg.Workspace): 1},
 			ShutdownTimeout: matcherShutdown,
-			RetryDelayFunc:  retryDelay,
+			RetryDelayFunc:  m.retryDelay,
 			IsFailure:       func(err error) bool { return errors.Is(err, errUnknownMessage) },
 			Logger:          m.cfg.AsynqLog,
 		},
@@ -128,9 +129,9 @@ func (m *Matcher) serve(ctx context.Context) error {
 }
 
 // retryDelay gives a message's record time to appear, and Redis to come back.
-func retryDelay(n int, err error, _ *asynq.Task) time.Duration {
+func (m *Matcher) retryDelay(n int, err error, _ *asynq.Task) time.Duration {
 	if errors.Is(err, errUnknownMessage) {
-		return unknownWait << min(n, unknownTries)
+		return m.wait << min(n, unknownTries)
 	}
 	return time.Second << min(n, 5)
 }

@@ -97,7 +97,7 @@ func TestAMessageThatIsDoneDoesNotBlockTheNext(t *testing.T) {
 		"expired": {
 			state: ledger.Expired, fault: intercomtest.Fault{Status: http.StatusServiceUnavailable},
 			lives: 4 * time.Second,
-			then: func(b *bundle, key string) { b.waitState(key, ledger.Expired); b.ClearFaults() },
+			then:  func(b *bundle, key string) { b.waitState(key, ledger.Expired); b.ClearFaults() },
 		},
 		"cancelled": {
 			state: ledger.Cancelled, opts: []enqueue.Option{enqueue.In(time.Hour)},
