@@ -110,6 +110,8 @@ func (w *world) began(t *rapid.T, pos *position, task ledger.Task, o ledger.Begi
 	case ledger.Busy:
 		last := m.lastTry()
 		require.True(t, last != nil && !last.closed && w.underWay(last), "nobody is busy with %s", task.Key)
+	case ledger.Follow:
+		require.Fail(t, "no contact is missing here")
 	case ledger.Superseded:
 		require.NotEqual(t, m.owner, task.Enqueued)
 	case ledger.Refused:

@@ -144,7 +144,9 @@ var abandonScript = redis.NewScript(prelude + `
 local f = redis.call('HMGET', record, 's', 't')
 if f[1] ~= 'sending' or f[2] ~= ARGV[3] then return 0 end
 redis.call('HDEL', record, 'w')
-enter('sending', ARGV[4] ~= '' and 'uncertain' or 'waiting')
+-- The attempt that it was to repeat may have said since what it did.
+local doubt = ARGV[4] ~= '' and redis.call('HEXISTS', record, 'us') == 1
+enter('sending', doubt and 'uncertain' or 'waiting')
 return 1
 `)
 

@@ -84,13 +84,12 @@ func (c *crowds) remember(contact string) {
 func (c *crowds) leave(contact string, answer Kind) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch answer {
-	case KindSent, KindSentUnknownID:
+	if answer == KindSent || answer == KindSentUnknownID {
 		c.remember(contact)
-	case KindContactMissing:
+	}
+	if answer == KindContactMissing {
 		delete(c.known, contact)
 		delete(c.former, contact)
-	default:
 	}
 	here := c.unknown[contact]
 	if here == nil {

@@ -36,10 +36,10 @@ func (b *bundle) enqueueMany(n int, contact string, opts ...enqueue.Option) (key
 	return keys
 }
 
-// answers counts the answers of a status to messages for a contact.
-func (b *bundle) answers(contact string, status int) (n int) {
+// missing counts the answers that a contact is missing.
+func (b *bundle) missing(contact string) (n int) {
 	for _, r := range b.requests(contact) {
-		if r.Status == status {
+		if r.Status == http.StatusNotFound {
 			n++
 		}
 	}
@@ -73,7 +73,7 @@ func TestOneMessageAsksForAMissingContactAndTheOthersFollow(t *testing.T) {
 		}
 		keys := b.enqueueMany(n, "grace")
 		b.waitAll(keys, ledger.Waiting)
-		b.waitFor("some probes", func(intercomtest.Log) bool { return b.answers("grace", http.StatusNotFound) > 5 })
+		b.waitFor("some probes", func(intercomtest.Log) bool { return b.missing("grace") > 5 })
 		asked, followers := 0, 0
 		for _, key := range keys {
 			r, err := b.producer.Get(t.Context(), key)
@@ -85,13 +85,13 @@ func TestOneMessageAsksForAMissingContactAndTheOthersFollow(t *testing.T) {
 			}
 			asked += r.Attempts
 		}
-		require.Equal(t, b.answers("grace", http.StatusNotFound), asked, "attempts are the requests that were made")
+		require.Equal(t, b.missing("grace"), asked, "attempts are the requests that were made")
 		require.GreaterOrEqual(t, followers, n-10)
 
 		b.AddContact(intercomtest.Contact{ID: "grace"})
 		b.waitFor("all messages", func(l intercomtest.Log) bool { return len(l.Created) == n })
 		b.waitAll(keys, ledger.Sent)
-		require.Less(t, b.answers("grace", http.StatusNotFound), 30)
+		require.Less(t, b.missing("grace"), 30)
 		require.Len(t, b.created("grace"), n)
 	})
 }
@@ -106,7 +106,7 @@ func TestWhoShowsThatTheContactIsThereWakesAllAtOnce(t *testing.T) {
 		keys := b.enqueueMany(n, "grace")
 		b.waitAll(keys, ledger.Waiting)
 		// The next probe is at least eight seconds away.
-		b.waitFor("four probes", func(intercomtest.Log) bool { return b.answers("grace", http.StatusNotFound) >= 4 })
+		b.waitFor("four probes", func(intercomtest.Log) bool { return b.missing("grace") >= 4 })
 		b.AddContact(intercomtest.Contact{ID: "grace"})
 		w := b.waker()
 		began := time.Now()
@@ -129,7 +129,7 @@ func TestFollowersFailWithTheirContactWaitWithoutAskingEach(t *testing.T) {
 		b.run()
 		keys := b.enqueueMany(n, "never-1", enqueue.ContactWait(4*time.Second))
 		b.waitAll(keys, ledger.Failed)
-		require.Less(t, b.answers("never-1", http.StatusNotFound), n/2)
+		require.Less(t, b.missing("never-1"), n/2)
 		for _, key := range keys {
 			r, err := b.producer.Get(t.Context(), key)
 			require.NoError(t, err)
@@ -148,7 +148,7 @@ func TestAPersonsRetryAsksAgain(t *testing.T) {
 		b.AddContact(intercomtest.Contact{ID: "grace", MessageableAt: time.Now().Add(time.Hour)})
 		b.run()
 		keys := b.enqueueMany(3, "grace")
-		b.waitFor("some probes", func(intercomtest.Log) bool { return b.answers("grace", http.StatusNotFound) > 4 })
+		b.waitFor("some probes", func(intercomtest.Log) bool { return b.missing("grace") > 4 })
 		b.waitAll(keys, ledger.Waiting)
 		b.AddContact(intercomtest.Contact{ID: "grace"})
 		require.NoError(t, b.producer.Retry(t.Context(), keys[2]))
@@ -167,7 +167,7 @@ func TestAMessageToSeveralContactsWaitsForEachOfThem(t *testing.T) {
 		b.enqueueMessage("both", m)
 		b.enqueue("ada")
 		b.waitState("ada", ledger.Sent) // It is not missing.
-		b.waitFor("four probes", func(intercomtest.Log) bool { return b.answers("grace", http.StatusNotFound) >= 4 })
+		b.waitFor("four probes", func(intercomtest.Log) bool { return b.missing("grace") >= 4 })
 		b.AddContact(intercomtest.Contact{ID: "grace"})
 		w := b.waker()
 		b.runWaker(w)
@@ -229,7 +229,7 @@ func TestTheErrorSaysWhatA404Means(t *testing.T) {
 		explained("new", ledger.Waiting, "not_found", "exists, and is not messageable yet")
 		explained("lead", ledger.Waiting, "not_found", "is a lead, and the message is addressed to a user")
 		explained("never-1", ledger.Waiting, "not_found", "no such contact")
-		require.LessOrEqual(t, b.answers("old", http.StatusNotFound), 3)
+		require.LessOrEqual(t, b.missing("old"), 3)
 
 		// What is known of a contact is not asked again.
 		n := len(b.requests("old"))
