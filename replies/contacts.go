@@ -58,7 +58,7 @@ func (m *Matcher) merged(ctx context.Context, log *zap.Logger, c *intercom.Conta
 
 // wake has the messages sent at once that wait for a contact.
 func (m *Matcher) wake(ctx context.Context, log *zap.Logger, contactID string) error {
-	n, err := m.wakes.Contact(ctx, contactID)
+	n, err := m.wakes.Contact(ctx, contactID, "")
 	if err != nil {
 		return err
 	}

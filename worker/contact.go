@@ -52,7 +52,7 @@ func (w *Worker) afterSent(ctx context.Context, d *delivery, messageID string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistTry)
 	defer cancel()
 	if d.attempt.Probe {
-		n, err := w.wakes.Contact(ctx, d.contact())
+		n, err := w.wakes.Contact(ctx, d.contact(), d.task.Key)
 		if err != nil {
 			log.Warn("messages that wait for the contact are not woken and come back later", zap.Error(err))
 		} else {

@@ -68,7 +68,7 @@ func (w *Worker) explain(ctx context.Context, d *delivery, next *ledger.Outcome)
 	}
 	if x.final == ledger.FinalForMessage {
 		// The contact may be there: others ask for themselves.
-		if _, err := w.wakes.Contact(ctx, d.contact()); err != nil {
+		if _, err := w.wakes.Contact(ctx, d.contact(), d.task.Key); err != nil {
 			log.Warn("messages that wait for the contact are not woken and come back later", zap.Error(err))
 		}
 	}

@@ -111,7 +111,7 @@ func TestWhoShowsThatTheContactIsThereWakesAllAtOnce(t *testing.T) {
 		w := b.waker()
 		began := time.Now()
 		require.EventuallyWithT(t, func(c *assert.CollectT) { // The last probe's task may be in hand still.
-			_, err := w.Contact(t.Context(), "grace")
+			_, err := w.Contact(t.Context(), "grace", "")
 			assert.NoError(c, err)
 			assert.NotEmpty(c, b.Created())
 		}, patience, 50*time.Millisecond)
@@ -171,7 +171,7 @@ func TestAMessageToSeveralContactsWaitsForEachOfThem(t *testing.T) {
 		b.AddContact(intercomtest.Contact{ID: "grace"})
 		w := b.waker()
 		b.runWaker(w)
-		_, err := w.Contact(t.Context(), "grace")
+		_, err := w.Contact(t.Context(), "grace", "")
 		require.NoError(t, err)
 		b.waitState("both", ledger.Sent)
 	})

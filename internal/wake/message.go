@@ -21,13 +21,14 @@ type Messages struct {
 // NewMessages returns what wakes the messages of the ledger's workspace.
 func NewMessages(w *Waker, l *ledger.Ledger) *Messages { return &Messages{Waker: w, ledger: l} }
 
-// Contact wakes the messages that wait for a contact, which is there or may be. It
-// returns how many were woken.
-func (m *Messages) Contact(ctx context.Context, contactID string) (int, error) {
+// Contact wakes the messages that wait for a contact, which is there or may be,
+// but for the one with the key except. It returns how many were woken.
+func (m *Messages) Contact(ctx context.Context, contactID, except string) (int, error) {
 	waiting, err := m.ledger.Appeared(ctx, contactID)
 	if err != nil {
 		return 0, err
 	}
+	waiting = slices.DeleteFunc(waiting, func(w ledger.WaitingMessage) bool { return w.Key == except })
 	return m.Wake(ctx, m.tasks(waiting)...)
 }
 
