@@ -35,6 +35,7 @@ func BenchmarkEnqueue(b *testing.B) {
 		{"single/callers=50", 50, singly},
 		{"batch=1000/callers=1", 1, inBatches},
 		{"batch=1000/callers=4", 4, inBatches},
+		{"ordered/batch=1000/callers=1", 1, inOrder},
 	} {
 		b.Run(v.name, func(b *testing.B) {
 			require.NoError(b, rdb.FlushAll(b.Context()).Err())
@@ -117,12 +118,25 @@ func singly(b *testing.B, rdb redis.UniversalClient) producer {
 
 func inBatches(b *testing.B, rdb redis.UniversalClient) producer {
 	b.Helper()
+	return batches(b, rdb, func(int) string { return "" })
+}
+
+// inOrder has 50 messages in an order.
+func inOrder(b *testing.B, rdb redis.UniversalClient) producer {
+	b.Helper()
+	return batches(b, rdb, func(i int) string { return fmt.Sprint("contact-", i/50) })
+}
+
+func batches(b *testing.B, rdb redis.UniversalClient, orderKey func(int) string) producer {
+	b.Helper()
 	client, err := enqueue.New(rdb, enqueue.Config{})
 	require.NoError(b, err)
 	return func(from, to int) error {
 		requests := make([]enqueue.Request, 0, to-from)
 		for i := from; i < to; i++ {
-			requests = append(requests, enqueue.Request{Key: fmt.Sprintf("order-%032d", i), Message: message(text)})
+			requests = append(requests, enqueue.Request{
+				Key: fmt.Sprintf("order-%032d", i), Message: message(text), OrderKey: orderKey(i),
+			})
 		}
 		_, err := client.EnqueueBatch(b.Context(), requests)
 		return err

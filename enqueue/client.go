@@ -118,8 +118,9 @@ func (c *Client) Enqueue(ctx context.Context, m *intercom.Message, opts ...Optio
 
 // EnqueueBatch hands over many messages in pipelines, in order. Each request
 // has its own result in the same place: one that is refused does not stop the
-// others. Where Redis fails, those behind are not tried. The error is a
-// *BatchError if any result has one.
+// others. Where Redis fails, those behind are not tried, so that they do not
+// overtake those that are tried again. The error is a *BatchError if any result
+// has one.
 func (c *Client) EnqueueBatch(ctx context.Context, requests []Request) ([]Result, error) {
 	results := make([]Result, len(requests))
 	c.stream(ctx, requests, results)

@@ -28,6 +28,9 @@ import (
 // and token and digest of this enqueueing. A new key, the usual case, costs one
 // command more than asynq's own script.
 //
+// A message that has an order key takes its place after the guard, before
+// asynq's script: see placeGuarded.
+//
 // Result: {"enqueued"}, {"duplicate", state} or {"conflict", state} for a key
 // that is known, otherwise the number that asynq's script returns.
 const guard = `

@@ -322,7 +322,8 @@ func TestAPipelineThatIsSentTwiceEnqueuesOnce(t *testing.T) {
 		var conflict *enqueue.ConflictError
 		require.ErrorAs(t, err, &conflict)
 		results, err := b.EnqueueBatch(t.Context(), []enqueue.Request{
-			{Key: "b", Message: message("hi"), OrderKey: "o"}, {Key: "c", Message: message("hi")},
+			{Key: "b", Message: message("hi"), OrderKey: "o"},
+			{Key: "c", Message: message("hi")},
 			{Key: "a", Message: message("hi"), OrderKey: "o", At: time.Now().Add(time.Hour)},
 		})
 		require.NoError(t, err)
@@ -345,7 +346,11 @@ func TestLostConnectionsAreNotNoticed(t *testing.T) {
 	for c := range callers {
 		running.Go(func() {
 			for i := range each {
-				r, err := b.Enqueue(t.Context(), message("hi"), enqueue.Key(fmt.Sprintf("k-%d-%d", c, i)))
+				key, orderKey := fmt.Sprintf("k-%d-%d", c, i), fmt.Sprint("o", c)
+				if c%2 > 0 {
+					orderKey = ""
+				}
+				r, err := b.Enqueue(t.Context(), message("hi"), enqueue.Key(key), enqueue.OrderKey(orderKey))
 				if err != nil || r.Status != enqueue.Enqueued {
 					t.Errorf("%q %v", r.Status, err)
 				}
@@ -360,4 +365,11 @@ func TestLostConnectionsAreNotNoticed(t *testing.T) {
 	}
 	running.Wait()
 	require.Equal(t, callers*each+1, b.queued("normal"))
+	for c := 0; c < callers; c += 2 {
+		want := make([]string, each)
+		for i := range want {
+			want[i] = fmt.Sprintf("k-%d-%d", c, i)
+		}
+		require.Equal(t, want, b.order(fmt.Sprint("o", c)))
+	}
 }

@@ -47,6 +47,8 @@ func TestASentRecordReadsBackAsItWas(t *testing.T) {
 				ContactIDs: rapid.OneOf(rapid.Just([]string(nil)), rapid.SliceOfN(drawText(), 0, 3),
 					rapid.SliceOfN(rapid.StringMatching(`[0-9a-f]{24}`), 1, 1)).Draw(t, "contacts"),
 				Metadata: rapid.MapOfN(drawText(), drawText(), 0, 3).Draw(t, "metadata"),
+				OrderKey: rapid.OneOf(rapid.Just(""), drawText()).Draw(t, "order key"),
+				PassHeld: rapid.Bool().Draw(t, "pass held"),
 				Payload:  []byte("the task"),
 			}
 			id := rapid.OneOf(rapid.StringMatching(`[1-9][0-9]{0,19}`), rapid.StringMatching(`[0-9a-zA-Z_-]{1,30}`), rapid.Just("007")).Draw(t, "id")
@@ -67,6 +69,7 @@ func TestASentRecordReadsBackAsItWas(t *testing.T) {
 			want := &ledger.Record{
 				Key: task.Key, Workspace: "main", State: ledger.Sent, Attempts: attempts, MessageID: id, ConversationID: conversation,
 				ContactIDs: task.ContactIDs, QueuedAt: task.QueuedAt, Metadata: task.Metadata, Priority: task.Priority,
+				OrderKey: task.OrderKey, PassHeld: task.PassHeld,
 			}
 			if len(want.Metadata) == 0 {
 				want.Metadata = nil
@@ -100,6 +103,33 @@ func (b *bundle) requireRecord(t *rapid.T, want *ledger.Record, sentAt time.Time
 	require.WithinDuration(t, sentAt, byKey.SentAt, time.Minute)
 	byKey.SentAt = time.Time{}
 	require.Equal(t, want, byKey)
+}
+
+// TestPackedRecordsOfTheVersionBeforeAreRead has them as they were written before
+// there were orders, byte for byte.
+func TestPackedRecordsOfTheVersionBeforeAreRead(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(b *bundle) {
+		queued := "\xf6\xa1\xab\xfe\xf9\x62" // 1700000000123
+		for key, packed := range map[string]string{
+			"plain":    "\x02" + queued + "\x04\x04c1",
+			"metadata": "\x0a" + queued + "\x04\x04c1" + "\x02\x0aorder\x081042",
+			"sent":     "\x0a" + queued + "\x04\x04c1" + "\x02\x0aorder\x081042" + "\xd0\x0f",
+		} {
+			require.NoError(b.t, b.rdb.HSet(b.ctx, ledger.RecordKey("main", key), "s", "waiting", "z", packed).Err())
+			want := &ledger.Record{
+				Key: key, Workspace: "main", State: ledger.Waiting, ContactIDs: []string{"c1"}, Priority: "normal",
+				QueuedAt: time.UnixMilli(1_700_000_000_123).UTC(),
+			}
+			if key != "plain" {
+				want.Metadata = map[string]string{"order": "1042"}
+			}
+			if key == "sent" {
+				want.SentAt = want.QueuedAt.Add(time.Second)
+			}
+			require.Equal(b.t, want, b.lookup(key))
+		}
+	})
 }
 
 // former writes a record, and the index entry of its id, as versions did that

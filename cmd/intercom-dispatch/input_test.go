@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom/intercomtest"
+	"github.com/intercom-dispatch/intercom-dispatch/internal/redistest"
+	"github.com/intercom-dispatch/intercom-dispatch/ledger"
 )
 
 func TestByteOrderMarkIsNoPartOfTheFirstLine(t *testing.T) {
@@ -99,20 +101,36 @@ func TestALineDoesNotWaitForTheRestOfTheNext(t *testing.T) {
 }
 
 // TestALongFileKeepsItsOrder has more lines than are read, parsed and sent at
-// once, with lines among them that are refused.
+// once, with lines among them that are refused, and others that are in one of
+// several orders. Enqueueing it again changes nothing.
 func TestALongFileKeepsItsOrder(t *testing.T) {
 	t.Parallel()
-	const lines = 5000
-	s := newSite(t, intercomtest.Config{})
+	redistest.Each(t, enqueueLongFile)
+}
+
+func enqueueLongFile(t *testing.T, server *redistest.Server) {
+	t.Helper()
+	lines := 5000
+	if !server.Real() {
+		lines = 400 // miniredis takes milliseconds for a script
+	}
+	s := newSiteOn(t, server, intercomtest.Config{})
 	var file strings.Builder
 	var keys []string
+	orders := map[string][]string{}
 	for i := range lines {
 		if i%7 == 0 {
 			file.WriteString("{}\n")
 			continue
 		}
-		keys = append(keys, fmt.Sprintf("k%d", i+1))
-		file.WriteString(inApp(keys[len(keys)-1], "ada", strings.Repeat("text ", 40)) + "\n")
+		key, order := fmt.Sprintf("k%d", i+1), ""
+		keys = append(keys, key)
+		if n := i % 5; n > 0 {
+			orderKey := fmt.Sprintf("contact-%d", n)
+			orders[orderKey] = append(orders[orderKey], key)
+			order = fmt.Sprintf(`,"order_key":%q`, orderKey)
+		}
+		file.WriteString(inApp(key, "ada", strings.Repeat("text ", 40), order) + "\n")
 	}
 	path := writeFile(t, file.String())
 	for _, status := range []string{lineEnqueued, lineDuplicate} {
@@ -127,6 +145,11 @@ func TestALongFileKeepsItsOrder(t *testing.T) {
 				continue
 			}
 			require.Equal(t, lineResult{Line: i + 1, Key: fmt.Sprintf("k%d", i+1), Status: status}, l)
+		}
+		for orderKey, want := range orders {
+			got, err := s.redis.Client(t).ZRange(t.Context(), ledger.OrderKey("main", orderKey), 0, -1).Result()
+			require.NoError(t, err)
+			require.Equal(t, want, got)
 		}
 	}
 	queued, err := s.redis.Client(t).LRange(t.Context(), "asynq:{intercom-main-normal}:pending", 0, -1).Result()

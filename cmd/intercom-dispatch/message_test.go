@@ -28,10 +28,10 @@ func TestMessageGetTellsEverythingAsJSON(t *testing.T) {
 	began := time.Now().Add(-time.Second)
 	at := began.Add(time.Hour).UTC().Truncate(time.Millisecond)
 	s.enqueue(
-		inApp("sent", "ada", "Hello", `,"metadata":{"order":"1042","customer":"7"}`),
+		inApp("sent", "ada", "Hello", `,"metadata":{"order":"1042","customer":"7"},"order_key":"the \"first\""`),
 		email("failed", "linus", private),
 		inApp("waiting", "never-jo", "Hello"),
-		inApp("queued", "ada", "Hello", fmt.Sprintf(`,"at":%q`, at.Format(time.RFC3339Nano))),
+		inApp("queued", "ada", "Hello", fmt.Sprintf(`,"at":%q,"order_key":"the \"second\""`, at.Format(time.RFC3339Nano))),
 	)
 	sent := s.awaitState("sent", "sent")
 	s.awaitState("failed", "failed")
@@ -42,6 +42,7 @@ func TestMessageGetTellsEverythingAsJSON(t *testing.T) {
 	require.Equal(t, s.fake.Created()[0].ID, sent.MessageID)
 	require.Equal(t, []string{"ada"}, sent.ContactIDs)
 	require.Equal(t, map[string]string{"order": "1042", "customer": "7"}, sent.Metadata)
+	require.Equal(t, `the "first"`, sent.OrderKey)
 	require.Nil(t, sent.LastError)
 	requireBetween(t, began, sent.QueuedAt, time.Now())
 	requireBetween(t, began, sent.SentAt, time.Now())
@@ -61,6 +62,7 @@ func TestMessageGetTellsEverythingAsJSON(t *testing.T) {
 
 	queued := s.records("queued")[0]
 	require.Equal(t, "queued", queued.State)
+	require.Equal(t, `the "second"`, queued.OrderKey)
 	require.Zero(t, queued.Attempts)
 	requireBetween(t, at, queued.NextAttemptAt, at)
 }
@@ -76,7 +78,7 @@ func TestMessageGetShowsPeopleWhatHappened(t *testing.T) {
 	t.Parallel()
 	s := withUnsubscribed(t)
 	s.worker()
-	s.enqueue(inApp("sent", "ada", private, `,"metadata":{"order":"1042"}`), email("failed", "linus", private))
+	s.enqueue(inApp("sent", "ada", private, `,"metadata":{"order":"1042"},"order_key":"contact-7"`), email("failed", "linus", private))
 	s.awaitState("sent", "sent")
 	s.awaitState("failed", "failed")
 
@@ -84,7 +86,7 @@ func TestMessageGetShowsPeopleWhatHappened(t *testing.T) {
 	require.Equal(t, exitUnknown, r.status)
 	require.Equal(t, `intercom-dispatch: no message with key "unknown" in workspace "main"`+"\n", r.stderr)
 	require.Regexp(t, `(?s)^sent\n  state +sent\n  attempts +1\n  message id +`+s.fake.Created()[0].ID+
-		`\n  contacts +ada\n  queued at +20\S+ \S+Z\n  sent at +20\S+ \S+Z\n  metadata order +1042\n`+
+		`\n  contacts +ada\n  order key +contact-7\n  queued at +20\S+ \S+Z\n  sent at +20\S+ \S+Z\n  metadata order +1042\n`+
 		`failed\n  state +failed\n.*  last error +403 forbidden: .*unsubscribed.* \(request \S+\)\n$`, r.stdout)
 	require.NotContains(t, r.stdout, private)
 }

@@ -132,6 +132,7 @@ type record struct {
 	LastError         *recordError      `json:"last_error"`
 	Metadata          map[string]string `json:"metadata"`
 	PossibleDuplicate bool              `json:"possible_duplicate"`
+	OrderKey          string            `json:"order_key"`
 }
 
 type recordError struct {
