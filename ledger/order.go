@@ -57,14 +57,15 @@ func (l *Ledger) Turn(ctx context.Context, orderKey, key string) (Turn, error) {
 //	KEYS[2] the messages with its order key
 //	ARGV[1] the message's key
 //	ARGV[2] '1' if those behind it go while it is held
-//	ARGV[3] '1' for a message that nobody will send any more: asynq has no task
-//	        of it
+//	ARGV[3] for a message that nobody will send any more, because asynq has no
+//	        task of it, the score at which it was seen; else empty
 //
 // Result: the first message then, or empty. A repeat returns the same.
 var passScript = redis.NewScript(`
 local state = redis.call('HGET', KEYS[1], 's')
 local done = {sent = true, replied = true, failed = true, expired = true, cancelled = true, held = ARGV[2] == '1'}
-local lost = ARGV[3] == '1' and state ~= 'sending' and state ~= 'held'
+local lost = ARGV[3] ~= '' and state ~= 'sending' and state ~= 'held'
+  and tonumber(redis.call('ZSCORE', KEYS[2], ARGV[1])) == tonumber(ARGV[3])
 if state and done[state] or lost then redis.call('ZREM', KEYS[2], ARGV[1]) end
 return redis.call('ZRANGE', KEYS[2], 0, 0)[1] or ''
 `)
@@ -73,18 +74,19 @@ return redis.call('ZRANGE', KEYS[2], 0, 0)[1] or ''
 // cancelled, or held and passHeld. It returns the key of the message whose turn it
 // is then, empty for none, and is safe to repeat.
 func (l *Ledger) Pass(ctx context.Context, orderKey, key string, passHeld bool) (first string, err error) {
-	return l.pass(ctx, orderKey, key, passHeld, false)
+	return l.pass(ctx, orderKey, key, passHeld, "")
 }
 
-// PassLost is Pass for a message of which asynq has no task any more: it lets
-// those behind it go unless it is being sent or held.
-func (l *Ledger) PassLost(ctx context.Context, orderKey, key string) (first string, err error) {
-	return l.pass(ctx, orderKey, key, false, true)
+// PassLost is Pass for the first message of a turn, of which asynq has no task any
+// more: it lets those behind it go unless it is being sent or held, or was enqueued
+// again meanwhile.
+func (l *Ledger) PassLost(ctx context.Context, orderKey string, t Turn) (first string, err error) {
+	return l.pass(ctx, orderKey, t.First, false, millisArg(t.FirstSince.UnixMilli()))
 }
 
-func (l *Ledger) pass(ctx context.Context, orderKey, key string, passHeld, lost bool) (string, error) {
+func (l *Ledger) pass(ctx context.Context, orderKey, key string, passHeld bool, lostSince string) (string, error) {
 	keys := []string{RecordKey(l.workspace, key), OrderKey(l.workspace, orderKey)}
-	first, err := passScript.Run(ctx, l.rdb, keys, key, flagArg(passHeld), flagArg(lost)).Text()
+	first, err := passScript.Run(ctx, l.rdb, keys, key, flagArg(passHeld), lostSince).Text()
 	if err != nil {
 		return "", fmt.Errorf("pass the turn of %q on: %w", key, err)
 	}

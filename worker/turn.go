@@ -85,7 +85,7 @@ func (w *Worker) passLost(ctx context.Context, d *delivery, t ledger.Turn) (pass
 	}
 	w.log.Warn("a message has no task any more, and those behind it in its order go on without it",
 		zap.String("key", t.First), zap.String("order_key", d.task.OrderKey))
-	return true, w.wakes.NextLost(ctx, d.task.OrderKey, t.First)
+	return true, w.wakes.NextLost(ctx, d.task.OrderKey, t)
 }
 
 // passOn lets the message behind this one in its order go, if this one is done.

@@ -86,13 +86,14 @@ func (m *Messages) anyPriority(key string) []Task {
 	return tasks
 }
 
-// NextLost is Next for a message of which asynq has no task any more.
-func (m *Messages) NextLost(ctx context.Context, orderKey, key string) error {
-	first, err := m.ledger.PassLost(ctx, orderKey, key)
+// NextLost is Next for the first message of a turn, of which asynq has no task any
+// more.
+func (m *Messages) NextLost(ctx context.Context, orderKey string, t ledger.Turn) error {
+	first, err := m.ledger.PassLost(ctx, orderKey, t)
 	if err != nil {
 		return err
 	}
-	return m.first(ctx, first, key)
+	return m.first(ctx, first, t.First)
 }
 
 // Exists tells whether asynq has a task of a message.
