@@ -4,6 +4,8 @@
 // A delivery goes through these stages:
 //
 //	due      wait for the part of a second that asynq leaves out
+//	turn     come back later if others are before it in its order
+//	crowd    wait while a few ask whether its contact is there
 //	permit   wait until the rate limit lets the message leave
 //	begin    write to the ledger that an attempt is about to be made
 //	send     POST /messages, and classify what came back
