@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -159,18 +158,27 @@ func TestRunReadsTheAppsBeforeAnythingComesAndAgain(t *testing.T) {
 	})
 }
 
-// refusing is a connection to a Redis that never answers in time.
-func refusing() redis.UniversalClient {
-	return redis.NewClient(&redis.Options{MaxRetries: -1, DialerRetries: 1, Dialer: func(ctx context.Context, _, _ string) (net.Conn, error) {
+// hanging has no command answered before its context ends.
+type hanging struct{}
+
+func (hanging) ProcessHook(redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, _ redis.Cmder) error {
 		<-ctx.Done()
-		return nil, ctx.Err()
-	}})
+		return ctx.Err()
+	}
+}
+
+func (hanging) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (hanging) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
 }
 
 func TestAHungRedisDoesNotSlowAnswersAboutUnknownApps(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		rdb := refusing()
+		rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
+		rdb.AddHook(hanging{})
 		queue, err := replies.NewAppQueue(replies.AppQueueConfig{Redis: rdb, Apps: map[string]string{"known": "main"}})
 		require.NoError(t, err)
 		b := setup(t, func(c *replies.ReceiverConfig) { c.Queue = queue })
@@ -185,7 +193,6 @@ func TestAHungRedisDoesNotSlowAnswersAboutUnknownApps(t *testing.T) {
 		require.NoError(t, <-done)
 		require.NoError(t, b.Close(t.Context()))
 		require.NoError(t, rdb.Close())
-		time.Sleep(time.Minute) // go-redis dials on by itself for a while.
 	})
 }
 

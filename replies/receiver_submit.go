@@ -26,12 +26,11 @@ func (r *Receiver) submit(ctx context.Context, n *intercom.Notification, b *body
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), r.cfg.Timeout, errSlowQueue)
 	queued := make(chan error, 1)
 	go func() {
-		defer func() {
-			cancel()
-			b.release()
-			<-r.waiting
-		}()
-		queued <- r.cfg.Queue.QueueNotification(ctx, n, b.bytes)
+		defer func() { <-r.waiting }() // Last: Close waits for it.
+		defer cancel()
+		err := r.cfg.Queue.QueueNotification(ctx, n, b.bytes)
+		b.release()
+		queued <- err
 	}()
 	select {
 	case err := <-queued:
