@@ -20,7 +20,7 @@ const (
 	webhookTimeout = 5 * time.Second
 	webhookSecret  = "bench"
 	// notificationText makes a notification as long as one with a short
-	// conversation, some 1.5 kB.
+	// conversation, some 1.6 kB.
 	notificationText = 1000
 )
 

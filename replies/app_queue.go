@@ -16,7 +16,7 @@ import (
 
 // ErrOtherApp is returned for a notification of an Intercom workspace that no
 // workspace here is for.
-var ErrOtherApp = errors.New("the notification is of an app that no workspace here is for")
+var ErrOtherApp = errors.New("the notification is of an Intercom app that no worker has announced and no setting names")
 
 // AppQueueConfig configures an [AppQueue]. Redis is required.
 type AppQueueConfig struct {

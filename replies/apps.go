@@ -170,7 +170,7 @@ func (a *apps) take(read map[string]string) {
 			continue
 		}
 		if before[app] != workspace {
-			a.log.Info("notifications of an Intercom app have a workspace",
+			a.log.Info("learnt the workspace of an Intercom app",
 				zap.String("app_id", app), zap.String("workspace", workspace))
 		}
 	}

@@ -91,7 +91,7 @@ type Receiver struct {
 // Close the receiver after the server that uses it.
 func NewReceiver(cfg ReceiverConfig) (*Receiver, error) {
 	if err := cfg.check(); err != nil {
-		return nil, fmt.Errorf("replies: %w", err)
+		return nil, err
 	}
 	cfg.Secrets = slices.Clone(cfg.Secrets)
 	cfg.Timeout = cmp.Or(cfg.Timeout, DefaultQueueTimeout)
@@ -114,21 +114,21 @@ func NewReceiver(cfg ReceiverConfig) (*Receiver, error) {
 func (c *ReceiverConfig) check() error {
 	switch {
 	case len(c.Secrets) == 0:
-		return errors.New("Secrets are required: the Intercom app's client secret, without which anybody could post notifications")
+		return errors.New("replies: Secrets are required: the Intercom app's client secret, without which anybody could post notifications")
 	case slices.ContainsFunc(c.Secrets, func(s string) bool { return strings.TrimSpace(s) == "" }):
-		return errors.New("Secrets holds an empty secret: give the Intercom app's client secret")
+		return errors.New("replies: Secrets holds an empty secret: give the Intercom app's client secret")
 	case c.Queue == nil:
-		return errors.New("Queue is required")
+		return errors.New("replies: Queue is required")
 	case c.Timeout < 0:
-		return errors.New("Timeout must not be negative: zero means 350 ms")
+		return errors.New("replies: Timeout must not be negative: zero means 350 ms")
 	case c.BodyTimeout < 0:
-		return errors.New("BodyTimeout must not be negative: zero means 5 s")
+		return errors.New("replies: BodyTimeout must not be negative: zero means 5 s")
 	case c.MaxBody < 0:
-		return errors.New("MaxBody must not be negative: zero means 5 MiB")
+		return errors.New("replies: MaxBody must not be negative: zero means 5 MiB")
 	case c.MaxMemory < 0:
-		return errors.New("MaxMemory must not be negative: zero means 64 MiB")
+		return errors.New("replies: MaxMemory must not be negative: zero means 64 MiB")
 	case c.MaxWaiting < 0:
-		return errors.New("MaxWaiting must not be negative: zero means 256")
+		return errors.New("replies: MaxWaiting must not be negative: zero means 256")
 	}
 	return nil
 }

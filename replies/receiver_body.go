@@ -45,7 +45,7 @@ func (b *body) read(src io.Reader, limit int64) error {
 		}
 		n, err := src.Read(b.bytes[len(b.bytes):cap(b.bytes)])
 		b.bytes = b.bytes[:len(b.bytes)+n]
-		if err == io.EOF { //nolint:errorlint // A reader returns it as it is.
+		if err == io.EOF {
 			return nil
 		}
 		if err != nil {

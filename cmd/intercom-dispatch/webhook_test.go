@@ -47,7 +47,7 @@ func TestOneWebhookServesSeveralWorkspaces(t *testing.T) {
 		require.Equal(t, http.StatusOK, notify(t, url, "for-second", "fake_app"))
 		return slices.Equal(s.queued("second"), []string{"for-second"})
 	}, patience, 100*time.Millisecond)
-	require.Equal(t, "second", hook.logged("notifications of an Intercom app have a workspace")["workspace"])
+	require.Equal(t, "second", hook.logged("learnt the workspace of an Intercom app")["workspace"])
 
 	require.Equal(t, http.StatusOK, notify(t, url, "for-a", "told_a"))
 	require.Equal(t, http.StatusOK, notify(t, url, "for-b", "told_b"))
