@@ -84,7 +84,7 @@ func (b *bench) close() {
 func (b *bench) cases() []testCase {
 	return []testCase{
 		dispatchCase(0, 64), dispatchCase(50*time.Millisecond, 200),
-		callsCase(), idleCase(), idleCostCase(), delayedCase(), enqueueCase(), memoryCase(),
+		callsCase(), idleCase(), idleCostCase(), delayedCase(), enqueueCase(), webhookCase(), memoryCase(),
 	}
 }
 

@@ -9,8 +9,12 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/intercom-dispatch/intercom-dispatch/intercom"
 )
 
 func TestPercentiles(t *testing.T) {
@@ -128,6 +132,39 @@ func TestTheFakeCountsWhatArrivesTwice(t *testing.T) {
 	require.Equal(t, 2, c.Created)
 	require.Equal(t, 1, c.Duplicates)
 	require.Equal(t, f.order[1], c.At)
+}
+
+// standing answers all at once, but nothing for a second at first.
+type standing struct{ goes <-chan time.Time }
+
+func (s *standing) RoundTrip(r *http.Request) (*http.Response, error) {
+	<-s.goes
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	status := http.StatusOK
+	if !intercom.VerifySignature(body, r.Header.Get(intercom.SignatureHeader), webhookSecret) {
+		status = http.StatusUnauthorized
+	}
+	return &http.Response{StatusCode: status, Body: http.NoBody, Request: r}, nil
+}
+
+func TestAnswersCountFromWhenTheirNotificationsWereDue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		all := newNotifications(7, 20)
+		all[19].signature = "sha1="
+		goes := make(chan time.Time)
+		time.AfterFunc(time.Second, func() { close(goes) })
+		answers := post(t.Context(), &standing{goes}, "http://receiver.invalid", all, 10)
+		require.Len(t, answers, 20)
+		for n, a := range answers {
+			require.Equal(t, max(0, time.Second-time.Duration(n)*time.Second/10), a.took, n)
+		}
+		require.Equal(t, http.StatusOK, answers[18].status)
+		require.Equal(t, http.StatusUnauthorized, answers[19].status)
+	})
 }
 
 func TestFlags(t *testing.T) {

@@ -26,10 +26,12 @@ type options struct {
 	// over which they are due.
 	delayed int
 	delays  time.Duration
+	// webhook is how long notifications are sent.
+	webhook time.Duration
 }
 
 func parseOptions(args []string, stderr io.Writer) (options, error) {
-	o := options{idle: 5 * time.Second, settle: 2 * time.Second, delayed: 40, delays: 5 * time.Second}
+	o := options{idle: 5 * time.Second, settle: 2 * time.Second, delayed: 40, delays: 5 * time.Second, webhook: 30 * time.Second}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.IntVar(&o.rounds, "rounds", 3, "how often each side is measured, in alternation")
@@ -60,4 +62,5 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 func (o *options) shorten() {
 	o.rounds, o.messages, o.samples, o.delayed = 1, 500, lanes, 5
 	o.idle, o.settle, o.delays = 500*time.Millisecond, 200*time.Millisecond, 100*time.Millisecond
+	o.webhook = time.Second
 }

@@ -21,6 +21,9 @@ const (
 	roleFake  = "fake"
 	roleOurs  = "ours"
 	rolePlain = "plain"
+
+	roleOurReceiver   = "receiver-ours"
+	rolePlainReceiver = "receiver-plain"
 )
 
 // spec is what a process with a role has to know.
@@ -106,6 +109,10 @@ func startRole(ctx context.Context, role string, s spec, ready func(addr string)
 		return runOurs(ctx, s, ready)
 	case rolePlain:
 		return runPlain(ctx, s, ready)
+	case roleOurReceiver:
+		return runOurReceiver(ctx, s, ready)
+	case rolePlainReceiver:
+		return runPlainReceiver(ctx, s, ready)
 	}
 	return fmt.Errorf("role %q is unknown", role)
 }

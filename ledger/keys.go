@@ -50,6 +50,11 @@ func RateLimitKey(workspace string) string { return prefix(workspace) + "rate" }
 // which it enqueues. Scores are Redis' time in ms, or one more than the last.
 func OrderKey(workspace, orderKey string) string { return prefix(workspace) + "order:" + orderKey }
 
+// AppsKey returns the Redis key of the hash that says which workspace has which
+// Intercom app. It is the one key that all workspaces share: a field is an app
+// id, its value the name of the workspace.
+func AppsKey() string { return "dispatch:apps" }
+
 // The index has so many buckets of each kind, as powers of two. They fit in with
 // the 128 entries of indexFunc: up to half a million ids are in the coarse ones,
 // beyond that in the fine ones, and Redis keeps hashes of that size compact.

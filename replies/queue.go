@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
@@ -13,11 +14,12 @@ import (
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
 )
 
-// AsynqQueue puts notifications into the workspace's queue in Redis, from
-// where a Matcher takes them. It is safe for concurrent use.
+// AsynqQueue puts notifications into the queue of one workspace in Redis, from
+// where a Matcher takes them, whatever app they are of; [AppQueue] tells
+// workspaces apart. It is safe for concurrent use.
 type AsynqQueue struct {
-	client *asynq.Client
-	queue  string
+	client    *asynq.Client
+	workspace string
 }
 
 // NewAsynqQueue returns the queue of a workspace, ledger.DefaultWorkspace if
@@ -29,22 +31,25 @@ func NewAsynqQueue(rdb redis.UniversalClient, workspace string) (*AsynqQueue, er
 	if err := ledger.CheckWorkspace(workspace); err != nil {
 		return nil, fmt.Errorf("replies: %w", err)
 	}
-	return &AsynqQueue{client: asynq.NewClientFromRedisClient(rdb), queue: task.NotificationQueue(workspace)}, nil
+	return &AsynqQueue{client: asynq.NewClientFromRedisClient(rdb), workspace: workspace}, nil
 }
 
 // QueueNotification returns nil once the notification is in Redis. One that is
 // there already is no error: Intercom delivers at least once.
 func (q *AsynqQueue) QueueNotification(ctx context.Context, n *intercom.Notification, raw []byte) error {
-	opts := []asynq.Option{asynq.Queue(q.queue), asynq.MaxRetry(task.MaxRetry), asynq.Timeout(task.Timeout)}
-	if n.ID != "" {
-		opts = append(opts, asynq.TaskID(string(n.ID)))
+	return queueNotification(ctx, q.client, q.workspace, n, raw)
+}
+
+func queueNotification(ctx context.Context, c *asynq.Client, workspace string, n *intercom.Notification, raw []byte) error {
+	opts := []asynq.Option{
+		asynq.Queue(task.NotificationQueue(workspace)), asynq.MaxRetry(task.MaxRetry), asynq.Timeout(task.Timeout),
 	}
-	_, err := q.client.EnqueueContext(ctx, asynq.NewTask(task.TypeNotification, raw), opts...)
+	if id := string(n.ID); strings.TrimSpace(id) != "" { // asynq refuses a blank one
+		opts = append(opts, asynq.TaskID(id))
+	}
+	_, err := c.EnqueueContext(ctx, asynq.NewTask(task.TypeNotification, raw), opts...)
 	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
 		return fmt.Errorf("queue notification %s: %w", n.ID, err)
 	}
 	return nil
 }
-
-// WebhookPath is where Intercom's notifications are received.
-const WebhookPath = "/webhooks/intercom"

@@ -54,6 +54,30 @@ func TestWrongUseIsToldInOneLine(t *testing.T) {
 		{"no secret for a worker", []string{"worker", "--webhook", "--intercom-token", private}, nil, []string{"client secret is required"}},
 		{"two secrets", []string{"webhook", "--intercom-client-secret", private, "--intercom-client-secret-file", "x"}, nil, []string{"not both"}},
 		{
+			"half an app",
+			[]string{"webhook", "--intercom-client-secret", private, "--app-workspace", "abc12def"},
+			nil,
+			[]string{"--app-workspace", `"abc12def"`, "APP_ID=WORKSPACE"},
+		},
+		{
+			"an app without an id",
+			[]string{"worker", "--webhook", "--intercom-token", "t", "--intercom-client-secret", private},
+			[]string{"DISPATCH_APP_WORKSPACES=a=main,=second"},
+			[]string{"--app-workspace", "app id", "id code"},
+		},
+		{
+			"an app of a bad workspace",
+			[]string{"webhook", "--intercom-client-secret", private, "--app-workspace", "a=Main"},
+			nil,
+			[]string{"--app-workspace", `"Main"`, "lower-case letters"},
+		},
+		{
+			"an app of two workspaces",
+			[]string{"webhook", "--intercom-client-secret", private, "--app-workspace", "a=main", "--app-workspace", "a=second"},
+			nil,
+			[]string{"--app-workspace", `"a"`, `"main"`, `"second"`},
+		},
+		{
 			"a Redis URL of another kind",
 			[]string{"enqueue", "--redis-url", "http://:" + private + "@h"},
 			nil,

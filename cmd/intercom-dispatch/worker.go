@@ -49,8 +49,8 @@ func (c *workerCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	if c.Webhook {
-		if _, err := c.secrets(); err != nil {
-			return &exitError{exitUsage, err}
+		if _, _, err := c.webhookOptions.check(); err != nil {
+			return err
 		}
 	}
 	if err := c.check(); err != nil {
@@ -81,11 +81,12 @@ func (c *workerCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	c.logConfig(log)
-	c.introduce(ctx, client, log)
+	intro := &introduction{client: client, redis: conn.client, workspace: c.Workspace, log: log}
+	intro.first(ctx)
 
-	parts := []part{w.Run, matcher.Run}
+	parts := []part{w.Run, matcher.Run, intro.run}
 	if c.Webhook {
-		receive, err := c.webhookOptions.open(ctx, conn, c.Workspace, log)
+		receive, err := c.webhookOptions.open(ctx, conn, c.Workspace, registry, log)
 		if err != nil {
 			return err
 		}
@@ -147,20 +148,4 @@ func (c *workerCommand) logConfig(log *zap.Logger) {
 		zap.String("intercom_version", c.Version), zap.Bool("intercom_token_configured", true),
 		zap.String("admin_addr", c.AdminAddr), zap.Bool("webhook", c.Webhook), zap.Bool("monitor", c.Monitor),
 	)
-}
-
-// introduce logs whose token it is. A token that does not work is no reason
-// not to start: it may be mended while the worker runs.
-func (c *workerCommand) introduce(ctx context.Context, client *intercom.Client, log *zap.Logger) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	me, _, err := client.Me(ctx)
-	if err != nil {
-		if !errors.Is(err, context.Canceled) {
-			log.Error("the Intercom token was not confirmed; messages will wait", zap.Error(err))
-		}
-		return
-	}
-	log.Info("Intercom workspace", zap.String("app_id", me.App.IDCode), zap.String("app_name", me.App.Name),
-		zap.String("app_region", me.App.Region), zap.String("admin_id", string(me.ID)))
 }

@@ -3,6 +3,7 @@
 package httpserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ import (
 
 const (
 	readHeaderTimeout      = 5 * time.Second
-	readTimeout            = 30 * time.Second
+	defaultReadTimeout     = 30 * time.Second
 	writeTimeout           = 60 * time.Second
 	idleTimeout            = 2 * time.Minute
 	defaultShutdownTimeout = 10 * time.Second
@@ -28,6 +29,9 @@ type Config struct {
 	// Log gets what goes wrong while serving, such as a handler that panics.
 	// None if nil.
 	Log *zap.Logger
+	// ReadTimeout bounds how long a request may take to arrive, its header 5 s at
+	// most. 30 s if zero.
+	ReadTimeout time.Duration
 	// ShutdownTimeout bounds the wait for open requests at the end. 10 s if
 	// zero.
 	ShutdownTimeout time.Duration
@@ -52,17 +56,16 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, cfg Config) err
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
-	if cfg.ShutdownTimeout == 0 {
-		cfg.ShutdownTimeout = defaultShutdownTimeout
-	}
+	cfg.ReadTimeout = cmp.Or(cfg.ReadTimeout, defaultReadTimeout)
+	cfg.ShutdownTimeout = cmp.Or(cfg.ShutdownTimeout, defaultShutdownTimeout)
 	errorLog, err := zap.NewStdLogAt(cfg.Log, zap.WarnLevel)
 	if err != nil {
 		return fmt.Errorf("serve on %s: %w", ln.Addr(), err)
 	}
 	srv := &http.Server{
 		Handler:           h,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
+		ReadHeaderTimeout: min(readHeaderTimeout, cfg.ReadTimeout),
+		ReadTimeout:       cfg.ReadTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,

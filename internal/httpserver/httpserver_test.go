@@ -5,9 +5,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -103,6 +105,38 @@ func TestAnIdleServerEndsAtOnce(t *testing.T) {
 	stop()
 	require.NoError(t, end(t, done))
 	require.Less(t, time.Since(start), time.Second)
+}
+
+func TestARequestThatComesSlowlyIsCutOff(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ sent, answer string }{
+		"its header": {"POST / HTTP/1.1\r\nHost: a\r\n", ""},
+		"its body":   {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nx", "HTTP/1.1 200 OK"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ln, err := httpserver.Listen(t.Context(), "127.0.0.1:0")
+			require.NoError(t, err)
+			ctx, stop := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			h := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				_, err := io.ReadAll(r.Body)
+				assert.ErrorIs(t, err, os.ErrDeadlineExceeded)
+			})
+			go func() { done <- httpserver.Serve(ctx, ln, h, httpserver.Config{ReadTimeout: 50 * time.Millisecond}) }()
+			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", ln.Addr().String())
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = conn.Close() })
+			require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+			_, err = io.WriteString(conn, c.sent)
+			require.NoError(t, err)
+			answer, err := io.ReadAll(conn)
+			require.NoError(t, err, "the connection is not closed")
+			require.Contains(t, string(answer), c.answer)
+			stop()
+			require.NoError(t, end(t, done))
+		})
+	}
 }
 
 func TestListenNamesTheAddressThatItCannotHave(t *testing.T) {

@@ -127,7 +127,7 @@ func (s *Stack) openReplies(context.Context) (err error) {
 		return err
 	}
 	s.receiver, err = replies.NewReceiver(replies.ReceiverConfig{
-		Secrets: []string{s.cfg.Fake.ClientSecret}, Queue: queue, Log: s.cfg.Log,
+		Secrets: []string{s.cfg.Fake.ClientSecret}, Queue: queue, Log: s.cfg.Log, Metrics: s.cfg.Worker.Metrics,
 	})
 	return err
 }
@@ -156,6 +156,8 @@ func (s *Stack) Run(ctx context.Context) error {
 	if serverErr := servers.Wait(); err == nil {
 		err = serverErr
 	}
+	// Its Redis is in this process, and answers.
+	_ = s.receiver.Close(context.WithoutCancel(ctx))
 	return err
 }
 
