@@ -70,7 +70,7 @@ if f[1] ~= 'sending' or f[2] ~= ARGV[2] or f[3] or f[4] or not packed then retur
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ttl = tonumber(ARGV[1])
-` + indexFunc + pollFunc + `
+` + indexFunc + `
 -- varint is that of encoding/binary in Go.
 local function varint(n)
   n = n < 0 and -2 * n - 1 or 2 * n
@@ -83,7 +83,10 @@ local function varint(n)
 end
 
 local was = index(KEYS[2], KEYS[3], ARGV[4], ARGV[3])
-if KEYS[4] and was ~= ARGV[3] then poll(KEYS[4], ARGV[4]) end
+if KEYS[4] and was ~= ARGV[3] then
+` + pollFunc + `
+poll(KEYS[4], ARGV[4])
+end
 if first then
   redis.call('HDEL', record, 't', 'u', 'b', 'w', 'a')
 else

@@ -142,7 +142,9 @@ func NewPoller(cfg PollerConfig) (*Poller, error) {
 	}
 	log := cfg.Log.With(zap.String("workspace", cfg.Workspace))
 	limiter, err := ratelimit.New(ratelimit.Config{
-		Redis: cfg.Redis, Key: ledger.RateLimitKey(cfg.Workspace), Share: cfg.RateShare, Log: log, Now: cfg.Now,
+		Redis: cfg.Redis, Key: ledger.RateLimitKey(cfg.Workspace), Share: cfg.RateShare, Now: cfg.Now,
+		// A worker's says as well what the limit is.
+		Log: log.WithOptions(zap.IncreaseLevel(zap.WarnLevel)),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("replies: %w", err)
