@@ -15,9 +15,19 @@ type Conversation struct {
 	// ConversationParts are never part of a search's result, and perhaps only
 	// the new ones in a notification.
 	ConversationParts ConversationParts `json:"conversation_parts"`
-	Open              bool              `json:"open"`
+	// Statistics are nil where the answer had none.
+	Statistics *ConversationStatistics `json:"statistics"`
+	Open       bool                    `json:"open"`
 	// State is "open", "closed" or "snoozed".
 	State string `json:"state"`
+}
+
+// ConversationStatistics is a summary of what has happened in a conversation.
+type ConversationStatistics struct {
+	// LastContactReplyAt is the time of the last part from a contact, zero if
+	// there is none ("Time of the last conversation part from a contact" in the
+	// OpenAPI description).
+	LastContactReplyAt UnixTime `json:"last_contact_reply_at"`
 }
 
 // Source is what a conversation began with.

@@ -13,7 +13,8 @@ import (
 func TestSearchConversationsAsksAndReadsAPage(t *testing.T) {
 	t.Parallel()
 	s := serve(t, `{"type":"conversation.list","total_count":12345,"pages":{"type":"pages","page":1,"next":{"per_page":2,"starting_after":"cursor=="},"total_pages":13},
-		"conversations":[{"type":"conversation","id":"1295","source":{"id":"19"}}]}`)
+		"conversations":[{"type":"conversation","id":"1295","source":{"id":"19"},"statistics":{"last_contact_reply_at":1663597233}},
+			{"id":1296,"source":{"id":20},"statistics":{"last_contact_reply_at":null}},{"id":"1297","statistics":null}]}`)
 	page, res, err := s.client(t).SearchConversations(t.Context(), intercom.SearchRequest{
 		Query: intercom.And(
 			intercom.Filter("source.id", intercom.In, []string{"19", "20"}),
@@ -24,8 +25,12 @@ func TestSearchConversationsAsksAndReadsAPage(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 200, res.Status)
 	require.Equal(t, &intercom.ConversationPage{
-		Conversations: []intercom.Conversation{{ID: "1295", Source: intercom.Source{ID: "19"}}},
-		TotalCount:    12345, NextCursor: "cursor==",
+		Conversations: []intercom.Conversation{
+			{ID: "1295", Source: intercom.Source{ID: "19"}, Statistics: &intercom.ConversationStatistics{LastContactReplyAt: 1663597233}},
+			{ID: "1296", Source: intercom.Source{ID: "20"}, Statistics: &intercom.ConversationStatistics{}},
+			{ID: "1297"},
+		},
+		TotalCount: 12345, NextCursor: "cursor==",
 	}, page)
 	require.Equal(t, "POST /conversations/search", s.requests[0].Method+" "+s.requests[0].URL.Path)
 	require.JSONEq(t, `{"query":{"operator":"AND","value":[

@@ -50,7 +50,11 @@ func (l *Ledger) commitSent(ctx context.Context, a *Attempt, o SentOutcome) (oth
 			begun = millis(a.Now)
 		}
 		packed := a.create[len(a.create)-1]
-		other, err := commitIdentifiedScript.Run(ctx, l.rdb, []string{RecordKey(l.workspace, a.task.Key), coarse, fine, parked},
+		keys := []string{RecordKey(l.workspace, a.task.Key), coarse, fine, parked}
+		if l.polled {
+			keys = append(keys, PollKey(l.workspace))
+		}
+		other, err := commitIdentifiedScript.Run(ctx, l.rdb, keys,
 			l.ttl.Milliseconds(), a.token, packKey(a.task.Key), o.MessageID, o.ConversationID, millis(a.task.QueuedAt), begun, packed).Text()
 		if !errors.Is(err, redis.Nil) {
 			return other, err
@@ -63,7 +67,8 @@ func (l *Ledger) commitSent(ctx context.Context, a *Attempt, o SentOutcome) (oth
 		}
 	}
 	args := append(slices.Clone(a.create), o.MessageID, o.ConversationID, packKey(a.task.Key), cause, a.task.Payload)
-	return l.run(ctx, commitSentScript, a.task.message(), []string{coarse, fine, parked}, args...).Text()
+	keys := []string{coarse, fine, PollKey(l.workspace), pollPaceKey(l.workspace), parked}
+	return l.run(ctx, commitSentScript, a.task.message(), keys, args...).Text()
 }
 
 // Outcome is what an attempt that did not certainly create the message leads

@@ -55,6 +55,13 @@ func OrderKey(workspace, orderKey string) string { return prefix(workspace) + "o
 // id, its value the name of the workspace.
 func AppsKey() string { return "dispatch:apps" }
 
+// PollKey returns the Redis key of the messages whose replies are looked for in
+// Intercom: a sorted set by the time of the next look, in ms.
+func PollKey(workspace string) string { return prefix(workspace) + "poll" }
+
+// pollPaceKey is there while somebody looks for replies; see claimPollsScript.
+func pollPaceKey(workspace string) string { return PollKey(workspace) + ":pace" }
+
 // The index has so many buckets of each kind, as powers of two. They fit in with
 // the 128 entries of indexFunc: up to half a million ids are in the coarse ones,
 // beyond that in the fine ones, and Redis keeps hashes of that size compact.

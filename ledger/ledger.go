@@ -33,6 +33,7 @@ type Ledger struct {
 	rdb       redis.UniversalClient
 	workspace string
 	ttl       time.Duration
+	polled    bool // WithPolling
 }
 
 // New returns the ledger of a workspace. Records are kept for ttl after their

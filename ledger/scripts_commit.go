@@ -7,7 +7,9 @@ import "github.com/redis/go-redis/v9"
 // all, and then nothing else matters.
 //
 //	KEYS[11..12] the message id's buckets (unused if ARGV[6] is empty)
-//	KEYS[13]     the notifications that wait for the message id
+//	KEYS[13]     the messages whose replies are polled
+//	KEYS[14]     there while somebody polls
+//	KEYS[15]     the notifications that wait for the message id
 //	ARGV[3..5]   as createFunc, for a record that Redis has lost
 //	ARGV[6]      message id, may be empty
 //	ARGV[7]      conversation id, may be empty
@@ -17,7 +19,7 @@ import "github.com/redis/go-redis/v9"
 //
 // Result: the key, packed, that the message id was known to belong to, if
 // another, else empty, behind parkedMark if notifications wait for the message id.
-var commitSentScript = redis.NewScript(prelude + createFunc + indexFunc + identifyFunc + `
+var commitSentScript = redis.NewScript(prelude + createFunc + indexFunc + pollFunc + identifyFunc + `
 local state = redis.call('HGET', record, 's')
 if not state then create() end
 if ARGV[6] == '' then
@@ -30,19 +32,20 @@ if ARGV[6] == '' then
   return ''
 end
 local other = identify(state)
-local parked = redis.call('EXISTS', KEYS[13]) == 1 and '\2' or ''
+local parked = redis.call('EXISTS', KEYS[15]) == 1 and '\2' or ''
 if other and other ~= ARGV[8] then return parked .. other end
 return parked
 `)
 
 // identifyFunc records the id of a message that exists, and returns the key,
-// packed, that it was known to belong to: KEYS[11..12] and ARGV[6..8] as in
+// packed, that it was known to belong to: KEYS[11..14] and ARGV[6..8] as in
 // commitSentScript.
 const identifyFunc = `
 local function identify(state)
   local f = redis.call('HMGET', record, 'id', 'pd', 'a', 'z')
   local known = f[1]
   local was = index(KEYS[11], KEYS[12], ARGV[6], ARGV[8])
+  if was ~= ARGV[8] and redis.call('EXISTS', KEYS[14]) == 1 then poll(KEYS[13], ARGV[6]) end
   redis.call('ZREM', unidentified, id)
   if known and known ~= ARGV[6] then
     -- A second copy was created: replies to either are matched.
@@ -66,19 +69,19 @@ end
 
 // settleScript records that a message was found in Intercom.
 //
-//	KEYS[11..12] as in commitSentScript
-//	KEYS[13]     the index entry of the message id, of an earlier version
+//	KEYS[11..14] as in commitSentScript
+//	KEYS[15]     the index entry of the message id, of an earlier version
 //	ARGV[3]      '1': found by search or in a notification, and only taken for
 //	             this message if no other has this id
 //	ARGV[6..8]   as in commitSentScript
 //
 // Result: {verdict, state or the other message's key, packed}.
-var settleScript = redis.NewScript(prelude + indexFunc + identifyFunc + `
+var settleScript = redis.NewScript(prelude + indexFunc + pollFunc + identifyFunc + `
 local state = redis.call('HGET', record, 's')
 if not state then return {'gone', ''} end
 local other = owner(redis.call('HGET', KEYS[11], ARGV[6])) or owner(redis.call('HGET', KEYS[12], ARGV[6]))
 if not other then
-  other = redis.call('GET', KEYS[13])
+  other = redis.call('GET', KEYS[15])
   if other == id then other = ARGV[8] end
 end
 if other and other ~= ARGV[8] then return {'taken', other} end

@@ -46,6 +46,7 @@ return {'begun', string.format('%.0f', now)}
 //	KEYS[1] the record
 //	KEYS[2], KEYS[3] the message id's buckets
 //	KEYS[4] the notifications that wait for the message id
+//	KEYS[5] as KEYS[13] of commitSentScript, only there if replies are polled
 //	ARGV[1] record TTL, ms
 //	ARGV[2] token of the attempt
 //	ARGV[3] the message's key, packed
@@ -85,6 +86,10 @@ local function varint(n)
 end
 
 local was = index(KEYS[2], KEYS[3], ARGV[4], ARGV[3])
+if KEYS[5] and was ~= ARGV[3] then
+` + pollFunc + `
+poll(KEYS[5], ARGV[4])
+end
 if first then
   redis.call('HDEL', record, 't', 'u', 'b', 'w', 'a')
 else

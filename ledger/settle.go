@@ -50,7 +50,10 @@ func (l *Ledger) Resolve(ctx context.Context, r *Record, f Found) error {
 func (l *Ledger) settle(ctx context.Context, m message, f Found, unsettledOnly string) error {
 	const unused = ""
 	coarse, fine := indexKeys(l.workspace, f.MessageID)
-	res, err := l.run(ctx, settleScript, m, []string{coarse, fine, formerIndexKey(l.workspace, f.MessageID)},
+	keys := []string{
+		coarse, fine, PollKey(l.workspace), pollPaceKey(l.workspace), formerIndexKey(l.workspace, f.MessageID),
+	}
+	res, err := l.run(ctx, settleScript, m, keys,
 		unsettledOnly, unused, unused, f.MessageID, f.ConversationID, packKey(m.key)).StringSlice()
 	if err != nil {
 		return fmt.Errorf("settle %q: %w", m.key, err)

@@ -88,6 +88,10 @@ type Config struct {
 	// intervals, instead of fetching batches and waiting for tasks in Redis.
 	// That is slower and needs nothing but asynq's own ways.
 	PlainDequeue bool
+	// PollReplies has a replies.Poller look for the replies to the messages that
+	// this worker sends, which costs some memory of Redis for each. All workers
+	// of a workspace should have the same.
+	PollReplies bool
 	// RecordTTL is how long records are kept, ledger.DefaultTTL by default.
 	RecordTTL time.Duration
 	// Log is required.

@@ -320,9 +320,9 @@ func ledgerScript(keys int, args []any) string {
 		return "appeared"
 	case [2]int{4, 8}:
 		return "commit with an id"
-	case [2]int{13, 10}:
+	case [2]int{15, 10}:
 		return "commit as sent"
-	case [2]int{13, 8}:
+	case [2]int{15, 8}:
 		return "settle"
 	case [2]int{10, 4}:
 		if _, payload := args[3].([]byte); payload {

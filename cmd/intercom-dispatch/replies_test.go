@@ -92,6 +92,30 @@ func TestARepliesEventReachesTheBackend(t *testing.T) {
 	require.Equal(t, result{}, s.finish("replies", "tail", "--no-follow"), "only new ones without --from-start")
 }
 
+// TestAReplyReachesTheBackendWithoutAWebhook has nothing that Intercom could call.
+func TestAReplyReachesTheBackendWithoutAWebhook(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, everybody())
+	w := s.worker("--poll-replies")
+	s.enqueue(inApp("question", "ada", "Shall we ship?", `,"metadata":{"order":"1042"}`))
+	_, err := s.fake.Reply(t.Context(), s.awaitState("question", "sent").MessageID, "Yes, please!")
+	require.NoError(t, err)
+	s.awaitState("question", "replied") // The first look is after 15 s.
+
+	r := s.finish("replies", "tail", "--from-start", "--no-follow")
+	require.Equal(t, 0, r.status)
+	events := decodeLines[replyEvent](t, r.stdout)
+	require.Len(t, events, 1)
+	require.Equal(t, "Yes, please!", events[0].Text)
+	require.Equal(t, map[string]string{"order": "1042"}, events[0].Metadata)
+	require.Equal(t, "search", events[0].MatchedBy)
+	require.True(t, events[0].First)
+	_, metrics := fetch(t, http.MethodGet, w.adminURL()+"/metrics", "")
+	require.Contains(t, metrics, "dispatch_poll_messages 1")
+	require.Contains(t, metrics, `dispatch_poll_replies_total{outcome="reply"} 1`)
+	w.interrupt()
+}
+
 func TestRepliesTailFollowsUntilItIsInterrupted(t *testing.T) {
 	t.Parallel()
 	s := ask(t)

@@ -110,6 +110,7 @@ func TestWrongUseIsToldInOneLine(t *testing.T) {
 		{"a bad duration in the environment", []string{"worker"}, []string{"DISPATCH_GIVE_UP_AFTER=1 day"}, []string{"DISPATCH_GIVE_UP_AFTER", "1 day"}},
 		{"no duration", []string{"worker", "--intercom-token", "t", "--give-up-after", "0s"}, nil, []string{"--give-up-after must be longer than 0"}},
 		{"too long a request", []string{"worker", "--intercom-token", "t", "--request-timeout", "1h"}, nil, []string{"--request-timeout", "10m"}},
+		{"no share to poll with", []string{"worker", "--intercom-token", "t", "--poll-share", "0"}, nil, []string{"--poll-share must be above 0", "--poll-replies"}},
 		{"no concurrency", []string{"worker", "--intercom-token", "t", "--concurrency", "0"}, nil, []string{"--concurrency must be at least 1"}},
 		{"a bad region", []string{"worker", "--intercom-token", private, "--intercom-region", "mars"}, nil, []string{`--intercom-region "mars" must be us, eu or au`}},
 		{

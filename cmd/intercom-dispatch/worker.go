@@ -22,6 +22,7 @@ type workerCommand struct {
 	intercomOptions `embed:""`
 	adminOptions    `embed:""`
 	webhookOptions  `embed:""`
+	pollOptions     `embed:""`
 
 	Concurrency    int           `env:"DISPATCH_CONCURRENCY" default:"64" placeholder:"N" help:"Messages that are delivered at a time (${default}), and an eighth more of high priority."`
 	RequestTimeout time.Duration `env:"DISPATCH_REQUEST_TIMEOUT" default:"30s" placeholder:"DURATION" help:"Limit for one request to Intercom (${default})."`
@@ -34,6 +35,12 @@ type workerCommand struct {
 
 	Webhook bool `help:"Receive webhook notifications in the same process."`
 	Monitor bool `help:"Serve the web UI in the same process, at --admin-addr."`
+}
+
+// pollOptions say whether replies are looked for.
+type pollOptions struct {
+	PollReplies bool    `env:"DISPATCH_POLL_REPLIES" help:"Look for replies in Intercom, for what webhooks lose and where none can be had; the same for all workers of the workspace."`
+	PollShare   float64 `env:"DISPATCH_POLL_SHARE" default:"0.1" placeholder:"SHARE" help:"Part of Intercom's rate limit that all workers of the workspace together may use for that, above 0 and at most 1 (${default})."`
 }
 
 // gcPercent has the collector run less often than Go's default of 100: a worker's
@@ -56,8 +63,8 @@ func (c *workerCommand) Run(ctx context.Context, p *program) error {
 	if err := c.check(); err != nil {
 		return &exitError{exitUsage, err}
 	}
-	// High messages have an eighth besides.
-	client, err := c.client(c.RequestTimeout, c.Concurrency+c.Concurrency/8+1)
+	// High messages have an eighth besides, and the poller has one.
+	client, err := c.client(c.RequestTimeout, c.Concurrency+c.Concurrency/8+2)
 	if err != nil {
 		return err
 	}
@@ -85,6 +92,13 @@ func (c *workerCommand) Run(ctx context.Context, p *program) error {
 	intro.first(ctx)
 
 	parts := []part{w.Run, matcher.Run, intro.run}
+	if c.PollReplies {
+		poller, err := c.poller(conn, client, log, registry)
+		if err != nil {
+			return &exitError{exitUsage, err}
+		}
+		parts = append(parts, poller.Run)
+	}
 	if c.Webhook {
 		receive, err := c.webhookOptions.open(ctx, conn, c.Workspace, registry, log)
 		if err != nil {
@@ -121,6 +135,8 @@ func (c *workerCommand) check() error {
 		return errors.New("--settle-delay must be longer than 0")
 	case !(c.RateShare > 0 && c.RateShare <= 1):
 		return errors.New("--rate-share must be above 0 and at most 1, such as 0.8")
+	case !(c.PollShare > 0 && c.PollShare <= 1):
+		return errors.New("--poll-share must be above 0 and at most 1, such as 0.1; leave out --poll-replies not to poll")
 	case c.RecordTTL <= max(c.GiveUpAfter, c.SettleDelay, c.ContactWait):
 		return errors.New("--record-ttl must be longer than --give-up-after, --settle-delay and --contact-wait: " +
 			"the record of a message that still waits would be forgotten, and the message sent again")
@@ -133,8 +149,15 @@ func (c *workerCommand) worker(conn *connection, client *intercom.Client, log *z
 		Redis: conn.client, Intercom: client, Workspace: c.Workspace,
 		Concurrency: c.Concurrency, RequestTimeout: c.RequestTimeout, ContactWait: &c.ContactWait,
 		GiveUpAfter: c.GiveUpAfter, SettleDelay: c.SettleDelay, IfUncertain: ledger.Policy(c.IfUncertain), RecordTTL: c.RecordTTL,
-		RateShare: c.RateShare, PlainDequeue: c.PlainDequeue,
+		RateShare: c.RateShare, PlainDequeue: c.PlainDequeue, PollReplies: c.PollReplies,
 		Log: log, AsynqLog: logging.Asynq(log), Metrics: r,
+	})
+}
+
+func (c *workerCommand) poller(conn *connection, client *intercom.Client, log *zap.Logger, r prometheus.Registerer) (*replies.Poller, error) {
+	return replies.NewPoller(replies.PollerConfig{
+		Redis: conn.client, Intercom: client, Workspace: c.Workspace, RecordTTL: c.RecordTTL,
+		Share: c.PollShare, RateShare: c.RateShare, Log: log, Metrics: r,
 	})
 }
 
@@ -147,5 +170,6 @@ func (c *workerCommand) logConfig(log *zap.Logger) {
 		zap.String("intercom_region", c.Region), zap.String("intercom_base_url", c.BaseURL),
 		zap.String("intercom_version", c.Version), zap.Bool("intercom_token_configured", true),
 		zap.String("admin_addr", c.AdminAddr), zap.Bool("webhook", c.Webhook), zap.Bool("monitor", c.Monitor),
+		zap.Bool("poll_replies", c.PollReplies), zap.Float64("poll_share", c.PollShare),
 	)
 }
