@@ -73,7 +73,7 @@ func TestOneMessageAsksForAMissingContactAndTheOthersFollow(t *testing.T) {
 		}
 		keys := b.enqueueMany(n, "grace")
 		b.waitAll(keys, ledger.Waiting)
-		b.waitFor("some probes", func(intercomtest.Log) bool { return b.missing("grace") > 5 })
+		b.waitFor("some probes", func(intercomtest.Log) bool { return b.missing("grace") > 3 })
 		asked, followers := 0, 0
 		for _, key := range keys {
 			r, err := b.producer.Get(t.Context(), key)
