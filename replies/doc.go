@@ -4,5 +4,9 @@
 // [Receiver] is the webhook: it checks that a notification is Intercom's and
 // hands it to a queue before it answers, because Intercom forgets what was
 // answered with 200. Everything slower than that, such as finding the message
-// that was answered, happens behind the queue.
+// that was answered, happens behind the queue: see [Matcher].
+//
+// [Poller] finds the same replies by search, where Intercom can call nobody, and
+// those that it has told nobody about. Whoever finds a reply first publishes it,
+// and nobody does again.
 package replies

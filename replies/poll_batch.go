@@ -30,6 +30,7 @@ type batch struct {
 
 	claimed *ledger.Claimed
 	at      time.Time // when it was claimed, by the process' clock
+	period  time.Duration
 }
 
 // news is a message in whose conversations a contact has written something.
@@ -45,7 +46,7 @@ func (b *batch) now() time.Time { return b.claimed.Now.Add(b.cfg.Now().Sub(b.at)
 // run looks at the messages once. What it returns, if anything, is why it could
 // not look at all of them.
 func (b *batch) run(ctx context.Context) error {
-	working, cancel := context.WithTimeoutCause(ctx, pollTime, errPollTime)
+	working, cancel := context.WithTimeoutCause(ctx, b.period, errPollTime)
 	defer cancel()
 	err := b.look(ctx, working)
 	if err != nil && errors.Is(context.Cause(working), errPollTime) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom/intercomtest"
 	"github.com/intercom-dispatch/intercom-dispatch/internal/redistest"
+	"github.com/intercom-dispatch/intercom-dispatch/ledger"
 	"github.com/intercom-dispatch/intercom-dispatch/replies"
 )
 
@@ -189,6 +190,23 @@ func TestPollersKeepToTheirShare(t *testing.T) {
 			require.LessOrEqual(t, float64(j), limit, "requests from %s to %s", r.At, later.At)
 		}
 	}
+}
+
+// TestASlowPaceLeavesTimeForWhatASearchFinds has 20 s between two requests.
+func TestASlowPaceLeavesTimeForWhatASearchFinds(t *testing.T) {
+	t.Parallel()
+	p := newPolling(t, redistest.Mini(t), intercomtest.Config{})
+	p.many(1)
+	p.fake.InjectFault(intercomtest.Fault{Path: searchPath, Latency: time.Hour})
+	cfg := p.config()
+	cfg.Share = 0.1
+	p.poll(cfg, once(), func(poller *replies.Poller) { poller.SetPollLimit(5) })
+	p.eventually(func() bool { return len(p.dueNow()) == 0 }, "it is not claimed")
+	// A minute would be for one request more, and for nothing after that.
+	claimed, err := p.rdb.ZRangeWithScores(t.Context(), ledger.PollKey("main"), 0, 0).Result()
+	require.NoError(t, err)
+	require.Greater(t, time.Until(time.UnixMilli(int64(claimed[0].Score))), 70*time.Second)
+	require.Less(t, p.pace(), 21*time.Second)
 }
 
 func TestPollingGoesOnAfterAnOutageOfRedis(t *testing.T) {

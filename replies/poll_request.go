@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom"
 	"github.com/intercom-dispatch/intercom-dispatch/ratelimit"
@@ -75,8 +74,9 @@ func (p *Poller) request(ctx context.Context, kind string, do func() (*intercom.
 	if ctx.Err() == nil { // What we have ended ourselves says nothing.
 		p.metrics.requests.WithLabelValues(kind, outcome).Inc()
 	}
-	if kind == requestSearch || !isForbidden(err) {
-		p.delay(ctx, outcome, res)
+	if outcome == pollRefused && (kind == requestSearch || !isForbidden(err)) {
+		// Where Redis does not take it, the next answer says so again.
+		_ = p.ledger.DelayPolls(ctx, refusedWait)
 	}
 	return err
 }
@@ -89,24 +89,4 @@ func (p *Poller) turn(ctx context.Context) error {
 	}
 	sleep(ctx, wait)
 	return ctx.Err()
-}
-
-// delay has all pollers wait where an answer says that they should. Where Redis
-// does not take it, each waits after its own next answer.
-func (p *Poller) delay(ctx context.Context, outcome string, res *intercom.Response) {
-	switch outcome {
-	case pollThrottled:
-		_ = p.ledger.DelayPolls(ctx, untilReset(res))
-	case pollRefused:
-		_ = p.ledger.DelayPolls(ctx, refusedWait)
-	}
-}
-
-// untilReset is how long the window lasts, at most a minute.
-func untilReset(res *intercom.Response) time.Duration {
-	if res == nil || res.RateLimit == nil || res.Date.IsZero() {
-		return ratelimit.DefaultWindow
-	}
-	// Both are in whole seconds.
-	return min(max(res.RateLimit.Reset.Sub(res.Date)+time.Second, time.Second), time.Minute)
 }

@@ -29,11 +29,13 @@ const (
 	// pollEarly is by how much others come along with a message that is due: it
 	// costs no request more.
 	pollEarly = 30 * time.Second
-	// pollTime is how long a poller looks after what it has claimed. The lease
-	// outlasts that by more than pollEarly, so that nobody else takes it
-	// meanwhile.
+	// pollTime is how long a poller looks after what it has claimed, more where
+	// the pace is slow. The lease outlasts that by more than pollEarly, so that
+	// nobody else takes it meanwhile.
 	pollTime  = time.Minute
 	pollLease = 2 * time.Minute
+	// pollTurns is how many requests that time is enough for at the least.
+	pollTurns = 4
 	// pollIdle is how long there may be nothing to do before Redis is asked
 	// again. It is shorter than a message waits for its first look.
 	pollIdle = 5 * time.Second
@@ -177,8 +179,10 @@ func (p *Poller) Run(ctx context.Context) error {
 // step looks after the messages that are due, and returns how long there is
 // nothing to do.
 func (p *Poller) step(ctx context.Context) time.Duration {
+	interval := p.interval()
+	period := max(pollTime, pollTurns*interval)
 	claimed, err := p.ledger.ClaimPolls(ctx, ledger.PollClaim{
-		Limit: pollBatch, Early: pollEarly, Lease: p.lease, Interval: p.interval(),
+		Limit: pollBatch, Early: pollEarly, Lease: p.lease + period - pollTime, Interval: interval,
 	})
 	if err != nil {
 		return p.failed(ctx, err)
@@ -191,7 +195,7 @@ func (p *Poller) step(ctx context.Context) time.Duration {
 		}
 		return min(claimed.Wait, p.idle)
 	}
-	b := &batch{Poller: p, claimed: claimed, at: p.cfg.Now()}
+	b := &batch{Poller: p, claimed: claimed, at: p.cfg.Now(), period: period}
 	switch err := b.run(ctx); {
 	case err == nil:
 		p.worked()
@@ -206,7 +210,8 @@ func (p *Poller) interval() time.Duration {
 	if p.limit == 0 {
 		return unknownInterval
 	}
-	return time.Duration(float64(ratelimit.DefaultWindow) / (float64(p.limit) * p.cfg.Share))
+	each := float64(ratelimit.DefaultWindow) / (float64(p.limit) * p.cfg.Share)
+	return time.Duration(min(each, float64(ledger.MaxPollDelay)))
 }
 
 // failed returns how long to wait after an error, and logs the first of a kind.
@@ -224,7 +229,7 @@ func (p *Poller) failed(ctx context.Context, err error) time.Duration {
 		p.log.Log(level, troubles[outcome], zap.String("outcome", outcome), zap.Error(err))
 	}
 	if outcome != pollFailed {
-		return 0 // All pollers wait, by the pace.
+		return 0 // All wait: by the rate limit, or by the pollers' pace.
 	}
 	p.failures++
 	return p.backoff()
