@@ -2,7 +2,6 @@ package replies_test
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -78,7 +77,7 @@ func TestASlowHandlersEventIsNotDeliveredToAnother(t *testing.T) {
 				}
 				c.start("orders", h)
 				c.start("orders", h)
-				<-slow
+				await(t, slow)
 				// Nothing is to happen, so there is nothing to wait for but time.
 				time.Sleep(4 * redeliverAfter)
 				require.EqualValues(t, failures+1, deliveries.Load())
@@ -128,24 +127,24 @@ func TestAnEventThatIsTrimmedWhileItsHandlerFailsIsNotLost(t *testing.T) {
 		t.Helper()
 		c.publish(1)
 		var deliveries atomic.Int64
-		c.start("orders", func(ctx context.Context, e replies.Event) error {
+		handling, goOn := make(chan string), make(chan struct{})
+		c.start("orders", func(_ context.Context, e replies.Event) error {
 			if deliveries.Add(1) > 1 {
 				return nil
 			}
-			return errWith(errBroken, c.rdb.XDel(ctx, ledger.ReplyStreamKey("main"), e.ID).Err())
+			handling <- e.ID
+			<-goOn
+			return errBroken
 		})
+		require.NoError(t, c.rdb.XDel(t.Context(), ledger.ReplyStreamKey("main"), await(t, handling)).Err())
+		if c.redis.Real() {
+			c.eventually("Redis forgets that it was pending", func() bool { return c.pending() == 0 })
+		}
+		close(goOn)
 		c.eventually("it is handled", func() bool { return c.counted("handled") == 1 })
 		c.awaitDone()
 		require.EqualValues(t, 2, deliveries.Load())
 	})
-}
-
-// errWith is the first error, or both if there are two.
-func errWith(first, second error) error {
-	if second != nil {
-		return fmt.Errorf("%w; %w", first, second)
-	}
-	return first
 }
 
 func TestConsumersThatAreGoneLeaveTheGroup(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/intercom-dispatch/intercom-dispatch/internal/redistest"
@@ -31,7 +32,7 @@ func TestConsumersGoOnWhenRedisIsBack(t *testing.T) {
 		return i.add(ctx, e)
 	}, func(cfg *replies.ConsumeConfig) { cfg.Concurrency = 2 })
 	want := c.publish(5)
-	<-handling
+	await(t, handling)
 	c.eventually("the others are handled", func() bool { return i.len() == 4 })
 	c.redis.Kill()
 	c.eventually("it is noticed", func() bool { return strings.Contains(c.logged(), "cannot be read") })
@@ -75,8 +76,13 @@ func TestAGroupThatIsLostIsCreatedAgain(t *testing.T) {
 		"stream deleted": func(c *consuming) error {
 			return c.rdb.Del(c.t.Context(), ledger.ReplyStreamKey("main")).Err()
 		},
-		"group deleted": func(c *consuming) error {
-			return c.rdb.XGroupDestroy(c.t.Context(), ledger.ReplyStreamKey("main"), "orders").Err()
+		"groups deleted": func(c *consuming) error {
+			_, err := c.rdb.Pipelined(c.t.Context(), func(p redis.Pipeliner) error {
+				p.XGroupDestroy(c.t.Context(), ledger.ReplyStreamKey("main"), "orders")
+				p.XGroupDestroy(c.t.Context(), ledger.ReplyStreamKey("main"), "mails")
+				return nil
+			})
+			return err
 		},
 		"everything deleted": func(c *consuming) error { return c.rdb.FlushAll(c.t.Context()).Err() },
 	} {
@@ -94,6 +100,7 @@ func TestAGroupThatIsLostIsCreatedAgain(t *testing.T) {
 				c.eventually("it is handled", func() bool { return fromStart.len() == 2 && fromNow.len() == 1 })
 				require.NoError(t, lose(c))
 				c.awaitGroup("orders")
+				c.awaitGroup("mails")
 				publish(t, c.rdb, "after")
 				c.eventually("they go on", func() bool {
 					return slices.Contains(fromStart.all(), "after") && slices.Contains(fromNow.all(), "after")
@@ -132,7 +139,7 @@ func TestAnEventInHandWhoseGroupIsLostIsNotHandledTwiceAtATime(t *testing.T) {
 			}
 			return nil
 		}, func(cfg *replies.ConsumeConfig) { cfg.Concurrency = 4 })
-		<-handling
+		await(t, handling)
 		c.eventually("the other is handled", func() bool { return c.counted("handled") == 1 })
 		require.NoError(t, c.rdb.XGroupDestroy(t.Context(), ledger.ReplyStreamKey("main"), "orders").Err())
 		c.eventually("the other is handled again", func() bool { return c.counted("handled") == 2 })
@@ -146,31 +153,47 @@ func TestAnEventInHandWhoseGroupIsLostIsNotHandledTwiceAtATime(t *testing.T) {
 	})
 }
 
+// TestAnEventThatIsHandledThroughAnOutageIsNotTakenAway has the connections cut
+// rather than Redis stopped, so that the consumer that has the event is the last to
+// come back.
 func TestAnEventThatIsHandledThroughAnOutageIsNotTakenAway(t *testing.T) {
 	t.Parallel()
-	// For Redis, time goes on while it is away.
-	c := newConsuming(t, redistest.Start(t, redistest.Options{AppendOnly: true, Fsync: "always"}))
-	var deliveries atomic.Int64
-	handling, goOn := make(chan struct{}), make(chan struct{})
-	h := func(context.Context, replies.Event) error {
-		if deliveries.Add(1) == 1 {
-			close(handling)
-			<-goOn
+	onEachRedis(t, func(t *testing.T, c *consuming) {
+		t.Helper()
+		const after = 2 * redeliverAfter
+		connect := func() (*cutOff, func(*replies.ConsumeConfig)) {
+			hook, rdb := &cutOff{}, c.redis.Client(t)
+			rdb.AddHook(hook)
+			return hook, func(cfg *replies.ConsumeConfig) { cfg.Redis, cfg.RedeliverAfter = rdb, after }
 		}
-		return nil
-	}
-	two := func(cfg *replies.ConsumeConfig) { cfg.Concurrency = 2 }
-	c.start("orders", h, two)
-	c.start("orders", h, two)
-	publish(t, c.rdb, "k")
-	<-handling
-	c.redis.Kill()
-	time.Sleep(2 * redeliverAfter)
-	c.redis.Restart()
-	c.eventually("both are back", func() bool { return strings.Count(c.logged(), "are read again") == 2 })
-	time.Sleep(2 * redeliverAfter)
-	require.EqualValues(t, 1, deliveries.Load())
-	require.NotContains(t, c.logged(), "delivered again")
-	close(goOn)
-	c.awaitDone()
+		busyHook, busyClient := connect()
+		idleHook, idleClient := connect()
+		var deliveries atomic.Int64
+		handling, goOn := make(chan struct{}), make(chan struct{})
+		h := func(context.Context, replies.Event) error {
+			if deliveries.Add(1) == 1 {
+				close(handling)
+				<-goOn
+			}
+			return nil
+		}
+		c.start("orders", h, busyClient)
+		publish(t, c.rdb, "k")
+		await(t, handling)
+		c.start("orders", h, idleClient)
+		c.awaitPolls(idleHook, 2)
+		busyHook.cut.Store(true)
+		idleHook.cut.Store(true)
+		time.Sleep(after + after/4) // For Redis, the event's time goes on.
+		idleHook.cut.Store(false)
+		c.eventually("the idle one is back", func() bool { return strings.Contains(c.logged(), "are read again") })
+		time.Sleep(after / 4)
+		busyHook.cut.Store(false)
+		time.Sleep(2 * after)
+		require.EqualValues(t, 1, deliveries.Load())
+		require.NotContains(t, c.logged(), "delivered again")
+		close(goOn)
+		c.awaitDone()
+		require.EqualValues(t, 1, deliveries.Load())
+	})
 }

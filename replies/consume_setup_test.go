@@ -172,7 +172,10 @@ func (i *inbox) len() int { return len(i.all()) }
 
 // cutOff is a hook that breaks the connection to Redis for good, as seen by one
 // client.
-type cutOff struct{ cut atomic.Bool }
+type cutOff struct {
+	cut   atomic.Bool
+	reads atomic.Int64
+}
 
 var errCut = errors.New("the connection is cut")
 
@@ -184,8 +187,17 @@ func (h *cutOff) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 			cmd.SetErr(errCut)
 			return errCut
 		}
+		if cmd.Name() == "xreadgroup" {
+			h.reads.Add(1)
+		}
 		return next(ctx, cmd)
 	}
+}
+
+// awaitPolls waits until the client has asked for events so often.
+func (c *consuming) awaitPolls(h *cutOff, n int64) {
+	c.t.Helper()
+	c.eventually("it asks for events", func() bool { return h.reads.Load() >= n })
 }
 
 func (h *cutOff) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
@@ -212,11 +224,17 @@ func (c *consuming) die(group string, changes ...func(*replies.ConsumeConfig)) s
 		close(forever)
 		stop()
 	})
+	return await(c.t, got)
+}
+
+// await waits for what a channel brings, such as its end.
+func await[T any](t *testing.T, ch <-chan T) T {
+	t.Helper()
 	select {
-	case key := <-got:
-		return key
+	case v := <-ch:
+		return v
 	case <-time.After(patience):
-		c.t.Fatal("the consumer gets no event")
-		return ""
+		require.FailNow(t, "waited in vain for a handler")
+		panic("unreachable")
 	}
 }

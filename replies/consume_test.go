@@ -72,7 +72,7 @@ func TestAnEventIsAcknowledgedAfterItsHandlerAndTheNextOneWaitsForIt(t *testing.
 			return nil
 		})
 		for i := range 2 {
-			e := <-got
+			e := await(t, got)
 			require.Equal(t, fmt.Sprintf("k-%d", i), e.Key)
 			require.NotEmpty(t, e.ID)
 			require.EqualValues(t, 1, c.pending())
@@ -98,7 +98,7 @@ func TestAConsumerThatStartsAgainGoesOnWhereItWas(t *testing.T) {
 			}
 			return before.add(ctx, e)
 		}, func(cfg *replies.ConsumeConfig) { cfg.ShutdownTimeout = 50 * time.Millisecond })
-		<-third
+		await(t, third)
 		stop()
 		require.Equal(t, want[:3], before.all())
 		c.awaitDone()
@@ -124,7 +124,7 @@ func TestAnEventWhoseHandlerIsStoppedComesAgainAtOnceAndUncounted(t *testing.T) 
 				<-ctx.Done()
 				return ctx.Err()
 			}, hour)
-			<-started
+			await(t, started)
 			stop()
 			require.Empty(t, c.dead("orders"))
 		}
