@@ -99,7 +99,7 @@ type ConsumeConfig struct {
 // While Redis is away, Consume waits. A group that is not there is created, also
 // where it was lost. When ctx ends no event is begun any more, and Consume
 // returns when all handlers have and what they did is recorded; where Redis
-// does not answer, at the latest 10 s after ShutdownTimeout. A handler's context
+// does not answer, at the latest some 20 s after ShutdownTimeout. A handler's context
 // ends ShutdownTimeout after ctx; an event whose handler fails then comes again
 // at once, and the delivery does not count.
 //

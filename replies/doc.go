@@ -5,4 +5,7 @@
 // hands it to a queue before it answers, because Intercom forgets what was
 // answered with 200. Everything slower than that, such as finding the message
 // that was answered, happens behind the queue.
+//
+// [Matcher] takes the notifications from the queue and publishes an [Event] for
+// each reply. [Consume] delivers the events to backends, and [Tail] shows them.
 package replies
