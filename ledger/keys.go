@@ -33,6 +33,24 @@ func RecordKey(workspace, key string) string { return prefix(workspace) + "m:" +
 // ReplyStreamKey returns the Redis key of the stream of reply events.
 func ReplyStreamKey(workspace string) string { return prefix(workspace) + "replies" }
 
+// DeadRepliesKey returns the Redis key of the stream of the reply events that
+// their groups have given up.
+func DeadRepliesKey(workspace string) string { return prefix(workspace) + "replies:dead" }
+
+// RetryRepliesKeys returns the Redis keys of the reply events that are
+// delivered to a group more than once: a sorted set of their ids by the time of
+// the next delivery, in ms, and a hash that holds them.
+func RetryRepliesKeys(workspace, group string) (due, events string) {
+	due = prefix(workspace) + "replies:retry:" + group
+	return due, due + ":events"
+}
+
+// TakenRepliesKey returns the Redis key of what a consumer of the group has last
+// taken from there, by which a repeated call is recognised.
+func TakenRepliesKey(workspace, group, consumer string) string {
+	return prefix(workspace) + "replies:taken:" + group + ":" + consumer
+}
+
 // WorkersKey returns the Redis key of the hash of the workers that are there.
 // A field is a worker's id; while it is there, its attempts are under way.
 func WorkersKey(workspace string) string { return prefix(workspace) + "workers" }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/intercom-dispatch/intercom-dispatch/internal/settle"
 )
 
 // EventVersion is the version of Event's JSON. Fields may be added to it.
@@ -33,7 +35,7 @@ type Event struct {
 	// AuthorType is "user" or "lead".
 	AuthorType string `json:"author_type"`
 	// Text is the reply without markup, HTML as Intercom gave it if it had
-	// any.
+	// any. Both are empty where MatcherConfig.OmitText is set.
 	Text string `json:"text"`
 	HTML string `json:"html,omitempty"`
 	// Time is when the contact replied.
@@ -42,6 +44,14 @@ type Event struct {
 	First bool `json:"first"`
 	// MatchedBy tells how the reply was found.
 	MatchedBy string `json:"matched_by"`
+}
+
+// say sets what the contact wrote.
+func (e *Event) say(body string) {
+	e.Text = settle.PlainText(body)
+	if e.Text != body {
+		e.HTML = body
+	}
 }
 
 func (e *Event) encode(first bool) ([]byte, error) {

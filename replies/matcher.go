@@ -47,6 +47,8 @@ type MatcherConfig struct {
 	// RecordTTL is how long records and events are kept, ledger.DefaultTTL if
 	// zero.
 	RecordTTL time.Duration
+	// OmitText publishes events without what the contacts wrote.
+	OmitText bool
 	// Log is required.
 	Log *zap.Logger
 	// AsynqLog gets asynq's own log lines.
@@ -181,7 +183,10 @@ func (m *Matcher) match(ctx context.Context, log *zap.Logger, c *intercom.Conver
 }
 
 func (m *Matcher) publish(ctx context.Context, log *zap.Logger, record *ledger.Record, c *intercom.Conversation) error {
-	p := publisher{ledger: m.ledger, by: MatchedByWebhook, count: func(outcome string) { m.counts.WithLabelValues(outcome).Inc() }}
+	p := publisher{
+		ledger: m.ledger, by: MatchedByWebhook, omitText: m.cfg.OmitText,
+		count: func(outcome string) { m.counts.WithLabelValues(outcome).Inc() },
+	}
 	_, err := p.publish(ctx, log, record, c)
 	return err
 }

@@ -60,10 +60,11 @@ func (b *batch) readConversation(ctx context.Context, r *ledger.Record, p ledger
 	}
 	c.Source.ID = listed.Source.ID
 	log := b.log.With(zap.String("conversation_id", string(c.ID)))
-	publisher := publisher{ledger: b.ledger, by: MatchedBySearch, count: func(outcome string) {
-		b.metrics.replies.WithLabelValues(outcome).Inc()
-	}}
-	n, err := publisher.publish(ctx, log, r, c)
+	found := publisher{
+		ledger: b.ledger, by: MatchedBySearch, omitText: b.cfg.OmitText,
+		count: func(outcome string) { b.metrics.replies.WithLabelValues(outcome).Inc() },
+	}
+	n, err := found.publish(ctx, log, r, c)
 	if err != nil {
 		return time.Time{}, err
 	}

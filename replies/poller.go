@@ -77,6 +77,9 @@ type PollerConfig struct {
 	// RateShare is the workers', of which the pollers' requests are a part: see
 	// ratelimit.Config.
 	RateShare float64
+	// OmitText publishes events without what the contacts wrote, as
+	// MatcherConfig's does.
+	OmitText bool
 	// Log is required.
 	Log *zap.Logger
 	// Metrics registers the poller's metrics, if not nil.

@@ -6,7 +6,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom"
-	"github.com/intercom-dispatch/intercom-dispatch/internal/settle"
 	"github.com/intercom-dispatch/intercom-dispatch/ledger"
 )
 
@@ -15,6 +14,8 @@ import (
 type publisher struct {
 	ledger *ledger.Ledger
 	by     string // Event.MatchedBy
+	// omitText leaves Event.Text and Event.HTML empty.
+	omitText bool
 	// count counts what was found: "reply", "repeated" or "no_reply".
 	count func(outcome string)
 }
@@ -47,10 +48,10 @@ func (p publisher) publishPart(ctx context.Context, r *ledger.Record, c *interco
 		Version: EventVersion, Workspace: r.Workspace, Key: r.Key, Metadata: r.Metadata,
 		MessageID: string(c.Source.ID), ConversationID: string(c.ID), PartID: string(part.ID),
 		ContactID: string(part.Author.ID), AuthorType: part.Author.Type,
-		Text: settle.PlainText(part.Body), Time: part.CreatedAt.Time(), MatchedBy: p.by,
+		Time: part.CreatedAt.Time(), MatchedBy: p.by,
 	}
-	if e.Text != part.Body {
-		e.HTML = part.Body
+	if !p.omitText {
+		e.say(part.Body)
 	}
 	first, err := e.encode(true)
 	if err != nil {

@@ -7,7 +7,10 @@ import (
 )
 
 type repliesCommand struct {
-	Tail repliesTailCommand `cmd:"" help:"Print reply events as they come, one JSON object a line."`
+	Tail      repliesTailCommand      `cmd:"" help:"Print reply events as they come, one JSON object a line."`
+	Dead      repliesDeadCommand      `cmd:"" help:"List reply events that backends have given up, the latest first."`
+	Redeliver repliesRedeliverCommand `cmd:"" help:"Deliver dead reply events to their groups once more. Exit status 4 if one is not known."`
+	Drop      repliesDropCommand      `cmd:"" help:"Remove dead reply events. Exit status 4 if one is not known."`
 }
 
 type repliesTailCommand struct {

@@ -97,6 +97,8 @@ func TestWrongUseIsToldInOneLine(t *testing.T) {
 		{"keys and a state", []string{"message", "cancel", "k", "--state", "waiting"}, nil, []string{"keys or --state, not both"}},
 		{"a code for a key", []string{"message", "retry", "k", "--code", "c"}, nil, []string{"--code goes with --state"}},
 		{"a limit for a key", []string{"message", "retry", "k", "--limit", "3"}, nil, []string{"--limit goes with --state"}},
+		{"no limit of dead events", []string{"replies", "dead", "--limit", "0"}, nil, []string{"--limit must be at least 1"}},
+		{"no dead event", []string{"replies", "redeliver"}, nil, []string{"<id>"}},
 		{"no limit of a bulk", []string{"message", "retry", "--state", "failed", "--limit", "0"}, nil, []string{"--limit must be at least 1"}},
 		{"a state that is not retried", []string{"message", "retry", "--state", "sent"}, nil, []string{`--state "sent"`, "failed", "held", "waiting"}},
 		{"a state that is not cancelled", []string{"message", "cancel", "--state", "held"}, nil, []string{`--state "held"`, "waiting", "resolve --drop"}},
@@ -201,7 +203,7 @@ func TestEveryCommandHasHelp(t *testing.T) {
 	for _, command := range []string{
 		"", "demo", "dev", "worker", "webhook", "monitor", "enqueue", "message", "message get", "message list",
 		"message retry", "message cancel", "message resolve",
-		"replies", "replies tail", "doctor", "fake-intercom", "version",
+		"replies", "replies tail", "replies dead", "replies redeliver", "replies drop", "doctor", "fake-intercom", "version",
 	} {
 		t.Run(command, func(t *testing.T) {
 			t.Parallel()

@@ -33,6 +33,8 @@ type workerCommand struct {
 	PlainDequeue   bool          `env:"DISPATCH_PLAIN_DEQUEUE" help:"Leave fetching tasks to asynq: slower, one at a time and by polling, but in asynq's own ways only."`
 	IfUncertain    string        `env:"DISPATCH_IF_UNCERTAIN" enum:"resend,hold" default:"resend" placeholder:"resend|hold" help:"What happens when an attempt may or may not have created the message (${default})."`
 
+	OmitReplyText bool `env:"DISPATCH_OMIT_REPLY_TEXT" help:"Publish reply events without what contacts wrote."`
+
 	Webhook bool `help:"Receive webhook notifications in the same process."`
 	Monitor bool `help:"Serve the web UI in the same process, at --admin-addr."`
 }
@@ -81,7 +83,7 @@ func (c *workerCommand) Run(ctx context.Context, p *program) error {
 		return &exitError{exitUsage, err}
 	}
 	matcher, err := replies.NewMatcher(replies.MatcherConfig{
-		Redis: conn.client, Workspace: c.Workspace, RecordTTL: c.RecordTTL,
+		Redis: conn.client, Workspace: c.Workspace, RecordTTL: c.RecordTTL, OmitText: c.OmitReplyText,
 		Log: log, AsynqLog: logging.Asynq(log), Metrics: registry,
 	})
 	if err != nil {
@@ -157,7 +159,7 @@ func (c *workerCommand) worker(conn *connection, client *intercom.Client, log *z
 func (c *workerCommand) poller(conn *connection, client *intercom.Client, log *zap.Logger, r prometheus.Registerer) (*replies.Poller, error) {
 	return replies.NewPoller(replies.PollerConfig{
 		Redis: conn.client, Intercom: client, Workspace: c.Workspace, RecordTTL: c.RecordTTL,
-		Share: c.PollShare, RateShare: c.RateShare, Log: log, Metrics: r,
+		Share: c.PollShare, RateShare: c.RateShare, OmitText: c.OmitReplyText, Log: log, Metrics: r,
 	})
 }
 
@@ -171,5 +173,6 @@ func (c *workerCommand) logConfig(log *zap.Logger) {
 		zap.String("intercom_version", c.Version), zap.Bool("intercom_token_configured", true),
 		zap.String("admin_addr", c.AdminAddr), zap.Bool("webhook", c.Webhook), zap.Bool("monitor", c.Monitor),
 		zap.Bool("poll_replies", c.PollReplies), zap.Float64("poll_share", c.PollShare),
+		zap.Bool("omit_reply_text", c.OmitReplyText),
 	)
 }
