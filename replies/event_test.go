@@ -106,3 +106,20 @@ func TestTextsAreLeftOutOfTheStream(t *testing.T) {
 		}
 	})
 }
+
+func TestTextsAreLeftOutOfWhatASearchFinds(t *testing.T) {
+	t.Parallel()
+	pollOnEach(t, func(t *testing.T, p *polling) {
+		t.Helper()
+		id := p.sent("question")
+		p.reply(id, "<p>"+answer+"</p>")
+		p.due()
+		cfg := p.config()
+		cfg.OmitText = true
+		p.poll(cfg, once())
+		e := p.event()
+		require.Equal(t, replies.MatchedBySearch, e.MatchedBy)
+		require.Equal(t, "question", e.Key)
+		require.Empty(t, e.Text+e.HTML)
+	})
+}
