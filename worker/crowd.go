@@ -16,8 +16,9 @@ const (
 	// sent.
 	crowdWait = 2 * time.Second
 	crowdAway = time.Second
-	// maxKnown is how many contacts are remembered at least.
-	maxKnown = 20_000
+	// maxKnown is how many contacts are remembered at least: as many as messages
+	// come in a burst. To ask anew costs the others one request's time.
+	maxKnown = 5_000
 )
 
 // crowds keeps many messages from being sent to a contact at the same time that
@@ -33,7 +34,7 @@ type crowds struct {
 // crowd is the messages that are under way to a contact.
 type crowd struct {
 	inFlight int
-	// changed is closed when one of them has ended.
+	// changed is closed when one of them has ended; nil if nobody waits for that.
 	changed chan struct{}
 }
 
@@ -51,10 +52,13 @@ func (c *crowds) enter(contact string) (entered bool, changed <-chan struct{}) {
 	}
 	here := c.unknown[contact]
 	if here == nil {
-		here = &crowd{changed: make(chan struct{})}
+		here = &crowd{}
 		c.unknown[contact] = here
 	}
 	if here.inFlight >= maxUnknown {
+		if here.changed == nil {
+			here.changed = make(chan struct{})
+		}
 		return false, here.changed
 	}
 	here.inFlight++
@@ -95,8 +99,10 @@ func (c *crowds) leave(contact string, answer Kind) {
 	if here == nil {
 		return // It was known when the message has entered.
 	}
-	close(here.changed)
-	here.changed = make(chan struct{})
+	if here.changed != nil {
+		close(here.changed)
+		here.changed = nil
+	}
 	if here.inFlight--; here.inFlight <= 0 || c.knows(contact) {
 		delete(c.unknown, contact)
 	}
