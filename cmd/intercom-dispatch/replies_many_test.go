@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/intercom-dispatch/intercom-dispatch/intercom/intercomtest"
+	"github.com/intercom-dispatch/intercom-dispatch/internal/task"
 )
 
 const manyReplies = 50
@@ -101,4 +102,61 @@ func TestEachReplyIsOneEventHoweverItsNotificationsCome(t *testing.T) {
 		}
 	}
 	s.requireEachOnce(s.awaitEvents(len(replies), patience), replies)
+}
+
+// TestAPollerFindsWhatNoWebhookTellsOf has no webhook at all, or one that gets half
+// of the notifications.
+func TestAPollerFindsWhatNoWebhookTellsOf(t *testing.T) {
+	t.Parallel()
+	for name, webhook := range map[string]bool{"no webhook": false, "half of the notifications lost": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := everybody()
+			cfg.HoldNotifications = true
+			s := newSite(t, cfg)
+			w := s.worker("--webhook", "--poll-replies")
+			s.worker("--poll-replies")
+			if webhook {
+				s.fake.SetWebhookURL(w.webhookURL())
+			}
+			var replies []intercomtest.ReplyInfo
+			for _, id := range s.askMany(manyReplies) {
+				info, err := s.fake.Reply(t.Context(), id, "Yes!")
+				require.NoError(t, err)
+				replies = append(replies, info)
+			}
+			if webhook {
+				for _, r := range replies[:manyReplies/2] {
+					_, err := s.fake.Redeliver(t.Context(), r.NotificationID)
+					require.NoError(t, err)
+				}
+			}
+			events := s.awaitEvents(manyReplies, 2*time.Minute)
+			s.requireEachOnce(events, replies)
+			matched := map[string]int{}
+			for _, e := range events {
+				matched[e.MatchedBy]++
+			}
+			if webhook {
+				require.Equal(t, map[string]int{"webhook": manyReplies / 2, "search": manyReplies / 2}, matched)
+				// Those that were late after all change nothing.
+				for _, r := range replies {
+					_, err := s.fake.Redeliver(t.Context(), r.NotificationID)
+					require.NoError(t, err)
+				}
+				require.Eventually(t, func() bool { return s.notifications() == 0 }, patience, 50*time.Millisecond)
+				s.awaitEvents(manyReplies, patience)
+			} else {
+				require.Equal(t, map[string]int{"search": manyReplies}, matched)
+			}
+		})
+	}
+}
+
+// notifications returns how many are queued and not worked off.
+func (s *site) notifications() int {
+	s.t.Helper()
+	info, err := s.inspector().GetQueueInfo(task.NotificationQueue("main"))
+	require.NoError(s.t, err)
+	return unfinishedTasks(info)
 }
