@@ -75,8 +75,8 @@ func TestAnEventThatFailsComesAgainEverLaterAndEndsAsADeadEvent(t *testing.T) {
 		require.Len(t, d.Error, 499, "cut to 500 bytes, and to whole characters")
 		require.True(t, strings.HasPrefix(d.Error, errBroken.Error()+": üü"), d.Error)
 		require.WithinRange(t, d.Time, began.Add(-time.Second), time.Now().Add(time.Second))
-		require.InDelta(t, 3, c.counted("failed"), 0)
-		require.InDelta(t, 1, c.counted("dead"), 0)
+		c.awaitCounted("failed", 3)
+		c.awaitCounted("dead", 1)
 		require.Empty(t, c.dead("mails"))
 		require.Equal(t, keys, tail(t, c.rdb, replies.TailOptions{FromStart: true, NoFollow: true}))
 	})
@@ -95,7 +95,7 @@ func TestAFailureThatPassesIsHandledInTheEnd(t *testing.T) {
 			return nil
 		}
 		c.start("orders", f.handle)
-		c.eventually("it is handled", func() bool { return c.counted("handled") == 1 })
+		c.awaitCounted("handled", 1)
 		c.awaitDone()
 		require.Len(t, f.times(), 3)
 		require.Empty(t, c.dead(""))

@@ -33,13 +33,13 @@ func TestConsumersGoOnWhenRedisIsBack(t *testing.T) {
 	}, func(cfg *replies.ConsumeConfig) { cfg.Concurrency = 2 })
 	want := c.publish(5)
 	await(t, handling)
-	c.eventually("the others are handled", func() bool { return i.len() == 4 })
+	c.awaitCounted("handled", 4)
 	c.redis.Kill()
 	c.eventually("it is noticed", func() bool { return strings.Contains(c.logged(), "cannot be read") })
 	close(goOn)
 	c.eventually("the outcome waits", func() bool { return strings.Contains(c.logged(), "cannot be recorded yet") })
 	c.redis.Restart()
-	c.eventually("the outcome is recorded", func() bool { return c.counted("handled") == 5 })
+	c.awaitCounted("handled", 5)
 	publish(t, c.rdb, "after")
 	c.eventually("it goes on", func() bool { return slices.Contains(i.all(), "after") })
 	c.awaitDone()
@@ -65,7 +65,7 @@ func TestAConsumerEndsWhileRedisIsAway(t *testing.T) {
 	var i inbox
 	stop := c.start("orders", i.add)
 	publish(t, c.rdb, "k")
-	c.eventually("it is handled", func() bool { return i.len() == 1 })
+	c.awaitCounted("handled", 1)
 	c.redis.Kill()
 	stop()
 }
@@ -140,9 +140,9 @@ func TestAnEventInHandWhoseGroupIsLostIsNotHandledTwiceAtATime(t *testing.T) {
 			return nil
 		}, func(cfg *replies.ConsumeConfig) { cfg.Concurrency = 4 })
 		await(t, handling)
-		c.eventually("the other is handled", func() bool { return c.counted("handled") == 1 })
+		c.awaitCounted("handled", 1)
 		require.NoError(t, c.rdb.XGroupDestroy(t.Context(), ledger.ReplyStreamKey("main"), "orders").Err())
-		c.eventually("the other is handled again", func() bool { return c.counted("handled") == 2 })
+		c.awaitCounted("handled", 2)
 		due, _ := ledger.RetryRepliesKeys("main", "orders")
 		c.eventually("this one was given back", func() bool { return c.rdb.ZCard(t.Context(), due).Val() == 1 })
 		close(goOn)
@@ -160,7 +160,7 @@ func TestAnEventThatIsHandledThroughAnOutageIsNotTakenAway(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(t *testing.T, c *consuming) {
 		t.Helper()
-		const after = 2 * redeliverAfter
+		const after = 3 * redeliverAfter / 2
 		connect := func() (*cutOff, func(*replies.ConsumeConfig)) {
 			hook, rdb := &cutOff{}, c.redis.Client(t)
 			rdb.AddHook(hook)
@@ -189,7 +189,7 @@ func TestAnEventThatIsHandledThroughAnOutageIsNotTakenAway(t *testing.T) {
 		c.eventually("the idle one is back", func() bool { return strings.Contains(c.logged(), "are read again") })
 		time.Sleep(after / 4)
 		busyHook.cut.Store(false)
-		time.Sleep(2 * after)
+		time.Sleep(3 * after / 2)
 		require.EqualValues(t, 1, deliveries.Load())
 		require.NotContains(t, c.logged(), "delivered again")
 		close(goOn)

@@ -148,6 +148,13 @@ func (c *consuming) counted(outcome string) float64 {
 	return 0
 }
 
+// awaitCounted waits until the counter has that value. It is counted after Redis
+// has recorded it.
+func (c *consuming) awaitCounted(outcome string, n int) {
+	c.t.Helper()
+	c.eventually(fmt.Sprintf("%d %s", n, outcome), func() bool { return c.counted(outcome) == float64(n) })
+}
+
 // inbox is what handlers have got.
 type inbox struct {
 	mu   sync.Mutex

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,24 +23,26 @@ func TestConsumersOfAGroupShareItsEventsEachHandledOnce(t *testing.T) {
 		c := newConsuming(t, s)
 		var first, second inbox
 		four := func(cfg *replies.ConsumeConfig) { cfg.Concurrency = 4 }
-		started := make(chan struct{}, 2)
-		both := func(i *inbox) handler { // Each gets one before the other gets all.
+		var begun sync.WaitGroup
+		begun.Add(2)
+		// Neither goes on before the other has got something.
+		sharing := func(i *inbox) handler {
+			begin := sync.OnceFunc(begun.Done)
 			return func(ctx context.Context, e replies.Event) error {
-				if i.len() == 0 {
-					started <- struct{}{}
-				}
+				begin()
+				begun.Wait()
 				return i.add(ctx, e)
 			}
 		}
 		want := c.publish(200)
-		stopFirst := c.start("orders", both(&first), four)
-		stopSecond := c.start("orders", both(&second), four)
+		stopFirst := c.start("orders", sharing(&first), four)
+		stopSecond := c.start("orders", sharing(&second), four)
 		c.eventually("all are handled", func() bool { return first.len()+second.len() >= len(want) })
 		c.awaitDone()
 		stopFirst()
 		stopSecond()
 		require.ElementsMatch(t, want, append(first.all(), second.all()...))
-		require.InDelta(t, len(want), c.counted("handled"), 0)
+		c.awaitCounted("handled", len(want))
 		require.Empty(t, c.dead(""))
 	})
 }
