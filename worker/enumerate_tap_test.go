@@ -314,9 +314,9 @@ func ledgerScript(keys int, args []any) string {
 		return "commit"
 	case [2]int{3, 8}:
 		return "commit with an id"
-	case [2]int{12, 10}:
+	case [2]int{14, 10}:
 		return "commit as sent"
-	case [2]int{13, 8}:
+	case [2]int{15, 8}:
 		return "settle"
 	case [2]int{10, 4}:
 		if _, payload := args[3].([]byte); payload {
