@@ -100,7 +100,7 @@ func (b *batch) readAll(ctx, working context.Context, fresh []news) error {
 		}
 		failure = err
 		b.failures++
-		sleep(working, b.backoff())
+		pause(working, b.backoff())
 	}
 	return failure
 }

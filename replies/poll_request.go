@@ -87,6 +87,6 @@ func (p *Poller) turn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sleep(ctx, wait)
+	pause(ctx, wait)
 	return ctx.Err()
 }

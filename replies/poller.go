@@ -78,7 +78,7 @@ func (p *Poller) Run(ctx context.Context) error {
 	var limiter sync.WaitGroup
 	limiter.Go(func() { _ = p.limiter.Run(limiting) }) // It returns no error.
 	for ctx.Err() == nil {
-		sleep(ctx, p.step(ctx))
+		pause(ctx, p.step(ctx))
 	}
 	stop()
 	limiter.Wait()
@@ -153,17 +153,5 @@ func (p *Poller) worked() {
 	if p.trouble != "" {
 		p.trouble = ""
 		p.log.Info("replies are looked for again")
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }

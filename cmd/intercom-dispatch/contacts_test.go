@@ -34,7 +34,8 @@ func waitForContact(t *testing.T, appear func(*site)) time.Duration {
 	require.Empty(t, s.fake.Created())
 	appear(s)
 	appeared := time.Now()
-	last := s.awaitCreated(n, 2*time.Minute)[n-1].At
+	all := s.awaitCreated(n, 2*time.Minute)
+	first, last := all[0].At, all[n-1].At
 	s.awaitDone(patience)
 
 	created := s.created()
@@ -49,7 +50,9 @@ func waitForContact(t *testing.T, appear func(*site)) time.Duration {
 		}
 	}
 	require.Less(t, missing, 30)
-	t.Logf("%d answers of 404; all were created %s after the contact had appeared", missing, last.Sub(appeared))
+	require.Less(t, last.Sub(first), 9*time.Second, "they have not left when the first had shown that the contact is there")
+	t.Logf("%d answers of 404; all were created %s after the contact had appeared, and %s after the first of them",
+		missing, last.Sub(appeared), last.Sub(first))
 	return last.Sub(appeared)
 }
 

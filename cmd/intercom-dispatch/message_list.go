@@ -36,24 +36,11 @@ func (c *messageListCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	// One more tells whether these are all.
 	records, err := l.List(ctx, ledger.Query{State: ledger.State(c.State), Code: c.Code, Limit: c.Limit + 1})
 	if err != nil {
 		return err
 	}
-	if len(records) > c.Limit {
-		records = records[:c.Limit]
-		fmt.Fprintf(p.stderr, "intercom-dispatch: only the latest %d are listed; --limit N lists more\n", c.Limit)
-	}
-	if !c.JSON {
-		return printRecords(p.stdout, records)
-	}
-	for _, r := range records {
-		if err := encodeJSON(p.stdout, r); err != nil {
-			return err
-		}
-	}
-	return nil
+	return printLatest(p, records, c.Limit, c.JSON, printRecords)
 }
 
 func printRecords(w io.Writer, records []*ledger.Record) error {

@@ -28,24 +28,11 @@ func (c *repliesDeadCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer conn.close()
-	// One more tells whether these are all.
 	events, err := replies.DeadEvents(ctx, conn.client, replies.DeadQuery{Workspace: c.Workspace, Group: c.Group, Limit: c.Limit + 1})
 	if err != nil {
 		return err
 	}
-	if len(events) > c.Limit {
-		events = events[:c.Limit]
-		fmt.Fprintf(p.stderr, "intercom-dispatch: only the latest %d are listed; --limit N lists more\n", c.Limit)
-	}
-	if !c.JSON {
-		return printDeadEvents(p.stdout, events)
-	}
-	for _, e := range events {
-		if err := encodeJSON(p.stdout, e); err != nil {
-			return err
-		}
-	}
-	return nil
+	return printLatest(p, events, c.Limit, c.JSON, printDeadEvents)
 }
 
 // printDeadEvents leaves out what contacts wrote.
