@@ -85,6 +85,20 @@ func TestOneProbeIsUnderWayAtATime(t *testing.T) {
 	})
 }
 
+func TestAContactThatNobodyHasAskedForInAWhileIsAskedForSoonAgain(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(b *bundle) {
+		b.missing(b.begin(to("c", "1"), toContact("c", time.Hour)), 0)
+		b.missing(b.begin(to("c", "1"), toContact("c", time.Hour)), 0)
+		require.Equal(b.t, 2, b.begin(to("c", "2"), toContact("c", time.Hour)).ContactTries)
+		long := time.Now().Add(-time.Hour).UnixMilli()
+		require.NoError(b.t, b.rdb.HSet(b.ctx, "dispatch:{main}:missing:c", "l", long, "u", 0).Err())
+		again := b.begin(to("c", "3"), toContact("c", time.Hour))
+		require.True(b.t, again.Probe)
+		require.Zero(b.t, again.ContactTries)
+	})
+}
+
 func TestAFollowerFailsByAnAnswerFromAfterItsContactWait(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(b *bundle) {

@@ -45,7 +45,8 @@ local function follow(state, since)
   local waits = now < busy or (now < next and not over)
   if not failed and not waits then
     redis.call('HSET', KEYS[11], 'u', int(now + tonumber(ARGV[7])), 'p', ARGV[6])
-    return 'probe', tonumber(c[4] or 0)
+    -- Who is asked for again after a long time may be new once more.
+    return 'probe', now - last < 600000 and tonumber(c[4] or 0) or 0
   end
   if not state then create() end
   redis.call('HSET', record, 'er', c[5] or '', 'cs', int(since), 'p', ARGV[9])

@@ -53,7 +53,9 @@ func (w *Worker) explain(ctx context.Context, d *delivery, next *ledger.Outcome)
 	if x == nil {
 		return
 	}
-	state, err := w.ledger.Explain(context.WithoutCancel(ctx), d.attempt, x.Error, x.final)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistTry)
+	defer cancel()
+	state, err := w.ledger.Explain(ctx, d.attempt, x.Error, x.final)
 	log := w.log.With(zap.String("key", d.task.Key), zap.String("contact_id", d.contact()))
 	if err != nil {
 		log.Warn("what the answer means is not recorded", zap.Error(err))

@@ -180,7 +180,9 @@ func (w *Worker) settled(ctx context.Context, d *delivery, f ledger.Found) error
 		log.Error("message that was found is not recorded", zap.Error(err))
 		return err
 	}
-	if err := w.wakes.Parked(context.WithoutCancel(ctx), f.MessageID); err != nil {
+	waking, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistTry)
+	defer cancel()
+	if err := w.wakes.Parked(waking, f.MessageID); err != nil {
 		log.Warn("replies to the message are matched later", zap.Error(err))
 	}
 	w.metrics.settled.WithLabelValues("search").Inc()
