@@ -137,23 +137,3 @@ func TestAnEarlyReplyComesBackWhenItsMessageIsRecorded(t *testing.T) {
 		require.ElementsMatch(t, []string{first.PartID, second.PartID}, parts)
 	})
 }
-
-func TestOnlyWhatContactsWriteAreReplies(t *testing.T) {
-	t.Parallel()
-	onEach(t, func(t *testing.T, m *matching) {
-		t.Helper()
-		m.run()
-		id := m.sent("k")
-		first := m.reply(id, answer)
-		require.Equal(t, first.PartID, m.event().PartID)
-		for _, author := range []string{"admin", "bot"} {
-			_, err := m.fake.AddPart(t.Context(), id, intercomtest.Part{AuthorType: author, AuthorID: "1", Text: answer})
-			require.NoError(t, err)
-		}
-		last := m.reply(id, answer)
-		e := m.event()
-		require.Equal(t, last.PartID, e.PartID)
-		require.False(t, e.First)
-		require.EqualValues(t, 2, m.stream())
-	})
-}
