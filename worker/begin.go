@@ -87,11 +87,17 @@ func (w *Worker) abandon(ctx context.Context, d *delivery, a *ledger.Attempt) {
 }
 
 func (w *Worker) afterBegin(d *delivery, a *ledger.Attempt) error {
-	log := w.log.With(zap.String("key", d.task.Key), zap.String("state", string(a.State)))
-	switch a.Verdict {
-	case ledger.Begun:
+	if a.Verdict == ledger.Begun { // The usual case, for which no logger is made.
 		d.attempt = a
 		return nil
+	}
+	return w.notBegun(d, a)
+}
+
+func (w *Worker) notBegun(d *delivery, a *ledger.Attempt) error {
+	log := w.log.With(zap.String("key", d.task.Key), zap.String("state", string(a.State)))
+	switch a.Verdict {
+	case ledger.Begun: // It was not.
 	case ledger.Busy:
 		log.Info("another attempt may be under way", zap.Time("until", a.Until))
 		wait := min(max(a.Until.Sub(a.Now), minBusyWait), maxBusyWait)

@@ -48,6 +48,9 @@ func (w *Worker) afterSent(ctx context.Context, d *delivery, messageID string) {
 	if since := d.attempt.ContactMissingSince; !since.IsZero() {
 		w.metrics.contactSeconds.Observe(max(d.attempt.Now.Sub(since), 0).Seconds())
 	}
+	if !d.attempt.Probe && !d.attempt.Parked {
+		return
+	}
 	log := w.log.With(zap.String("key", d.task.Key))
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistTry)
 	defer cancel()
