@@ -11,17 +11,17 @@ import (
 )
 
 const (
-	// A message that follows comes back by itself between followWait and twice
-	// maxFollow after the next probe, in case that nobody makes it.
-	followWait = 15 * time.Second
-	maxFollow  = 45 * time.Second
+	// A message that follows comes back by itself after the next probe, in case that
+	// nobody makes it: after followWait, and up to followSpread more.
+	followWait   = 15 * time.Second
+	followSpread = 45 * time.Second
 )
 
 // follows sets what begin needs to know where the contact is missing.
 func (w *Worker) follows(d *delivery, o *ledger.BeginOptions) {
 	o.Contact = d.contact()
 	o.ContactWait = w.limits(d).contactWait
-	o.FollowWait = followWait + rand.N(maxFollow) //nolint:gosec // Spreads load, hides nothing.
+	o.FollowWait = followWait + rand.N(followSpread) //nolint:gosec // Spreads load, hides nothing.
 }
 
 // followed brings a message back for which another one asks whether the contact is
