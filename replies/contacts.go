@@ -70,12 +70,7 @@ func (m *Matcher) wake(ctx context.Context, log *zap.Logger, contactID string) e
 
 // alive wakes the messages to those who have written in the conversation.
 func (m *Matcher) alive(ctx context.Context, log *zap.Logger, c *intercom.Conversation) error {
-	var ids []string
-	for i := range c.ConversationParts.Parts {
-		if a := c.ConversationParts.Parts[i].Author; a.IsContact() && a.ID != "" {
-			ids = append(ids, string(a.ID))
-		}
-	}
+	ids := partAuthors(c)
 	if a := c.Source.Author; a.IsContact() && a.ID != "" {
 		ids = append(ids, string(a.ID))
 	}

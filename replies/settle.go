@@ -116,11 +116,18 @@ func contacts(c *intercom.Conversation) []string {
 	for _, contact := range c.Contacts.Contacts {
 		ids = append(ids, string(contact.ID))
 	}
+	ids = append(ids, partAuthors(c)...)
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// partAuthors returns the ids of the contacts who wrote the conversation's parts.
+func partAuthors(c *intercom.Conversation) []string {
+	var ids []string
 	for i := range c.ConversationParts.Parts {
-		if a := c.ConversationParts.Parts[i].Author; a.IsContact() {
+		if a := c.ConversationParts.Parts[i].Author; a.IsContact() && a.ID != "" {
 			ids = append(ids, string(a.ID))
 		}
 	}
-	slices.Sort(ids)
-	return slices.Compact(ids)
+	return ids
 }
